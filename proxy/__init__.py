@@ -1,0 +1,1 @@
+"""Penstock: a reverse proxy for servers of large language models."""
