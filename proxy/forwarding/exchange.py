@@ -1,0 +1,39 @@
+"""The record of one request with its answer, written by its own request alone and handed to telemetry when it has ended."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one endpoint. `outcome` is "ok", a status such as "503", or the words of an `UpstreamFailure`."""
+
+    server: str
+    endpoint: str
+    outcome: str = "pending"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What happened to one request. Times are `time.perf_counter()` seconds, sizes are bytes of body.
+
+    `status` is what the client was told, 499 where it left before that. `failure` is empty, or one word on what went wrong:
+    "client-gone", "timeout", "cut" (an engine that died in mid-stream), "no-endpoint", "no-route", "rate-limited", ….
+    """
+
+    request_id: str
+    client: str
+    method: str
+    target: str
+    started: float
+    model: str | None = None
+    route: str = ""
+    rule: str = ""
+    server: str = ""
+    endpoint: str = ""
+    status: int = 0
+    failure: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    first_byte: float | None = None
+    finished: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
