@@ -3,16 +3,40 @@
 import msgspec
 
 
-class MetricsSnapshot(msgspec.Struct):
-    """Counters since the worker's start. A series is keyed by its label values, joined by newlines."""
+class RequestSeries(msgspec.Struct):
+    """The finished requests of one route, model server and status. Times are in seconds, sizes are bytes of body.
 
-    requests: dict[str, int] = {}
+    The counts of a histogram are one for each bound of `metrics.DURATION_BOUNDS` or `metrics.FIRST_BYTE_BOUNDS`, not
+    cumulative, and one for what lies above them all.
+    """
+
+    route: str
+    server: str
+    status: int
+    durations: list[int]
+    first_bytes: list[int]
+    duration_sum: float = 0.0
+    first_byte_sum: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class AttemptFailures(msgspec.Struct):
+    """How often attempts at one endpoint failed in one way."""
+
+    server: str
+    endpoint: str
+    reason: str
+    count: int = 0
+
+
+class MetricsSnapshot(msgspec.Struct):
+    """Counters since the worker's start. `retries` is keyed by model server, `failures` by the exchange's failure."""
+
+    requests: list[RequestSeries] = []
+    attempt_failures: list[AttemptFailures] = []
     retries: dict[str, int] = {}
     failures: dict[str, int] = {}
-    duration: dict[str, list[float]] = {}
-    first_byte: dict[str, list[float]] = {}
-    bytes_in: dict[str, int] = {}
-    bytes_out: dict[str, int] = {}
 
 
 class EndpointReport(msgspec.Struct):

@@ -1,0 +1,171 @@
+"""The access log: one line for each finished request, gathered in memory and written in large pieces."""
+
+import time
+from collections.abc import Callable
+
+import orjson
+
+from proxy.forwarding.exchange import Exchange
+from proxy.telemetry.line_writer import LineWriter
+from proxy.telemetry.safe_text import FieldMemo, escape_field
+
+LONGEST_FIELD = 256  # characters; a path or a model's name may be as long as a client likes
+
+
+class Timestamps:
+    """Wall-clock time as text ("2026-11-20T13:37:38.123Z"), made once a millisecond. `clock` gives unix seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._second = -1
+        self._millisecond = -1
+        self._prefix = ""
+        self._text = ""
+
+    def now(self) -> str:
+        """The time now."""
+        millisecond = int(self._clock() * 1000)
+        if millisecond != self._millisecond:
+            self._turn(millisecond)
+        return self._text
+
+    def _turn(self, millisecond: int) -> None:
+        second, part = divmod(millisecond, 1000)
+        if second != self._second:
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        self._text = f"{self._prefix}.{part:03d}Z"
+        self._millisecond = millisecond
+
+
+class TextLines:
+    """Exchanges as blank-separated fields. Its state is what it has formatted before."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._timestamps = Timestamps(clock)
+        self._memo = FieldMemo(LONGEST_FIELD)
+        self._places: dict[tuple[str, str, str, str], str] = {}
+
+    def line(self, exchange: Exchange) -> bytes:
+        """One line. Hot path: benchmarks/telemetry.py measures it."""
+        field = self._memo.get
+        started = exchange.started
+        first_byte = exchange.first_byte
+        place = (exchange.route, exchange.rule, exchange.server, exchange.endpoint)
+        identity = exchange.request_id
+        model = exchange.model
+        return (
+            f"{self._timestamps.now()} {field(exchange.client)} {field(exchange.method)}"
+            f" {field(exchange.target.partition('?')[0])} {exchange.status}"
+            f" {(exchange.finished - started) * 1000:.1f}ms"
+            f" ttfb={'-' if first_byte is None else f'{(first_byte - started) * 1000:.1f}ms'}"
+            f" model={'-' if model is None else field(model)}"
+            f"{self._places.get(place) or self._place(place)}"
+            f" in={exchange.bytes_in} out={exchange.bytes_out}"
+            f" id={identity if identity.isalnum() and identity.isascii() else escape_field(identity, LONGEST_FIELD)}"
+            f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}\n"
+        ).encode()
+
+    def _place(self, place: tuple[str, str, str, str]) -> str:
+        """Where a request went: names of the configuration, which a reload may change, so the memo is bounded too."""
+        route, rule, server, endpoint = (escape_field(name, LONGEST_FIELD) for name in place)
+        where = f"{route}/{rule}" if place[1] else route
+        if len(self._places) >= 4096:
+            self._places.clear()
+        text = self._places[place] = f" route={where} server={server} endpoint={endpoint}"
+        return text
+
+
+class JsonLines:
+    """Exchanges as one JSON object each; durations are in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._timestamps = Timestamps(clock)
+
+    def line(self, exchange: Exchange) -> bytes:
+        """One line; JSON's own escapes keep it one. Hot path: benchmarks/telemetry.py measures it."""
+        fields = self._fields(exchange)
+        try:
+            return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        except orjson.JSONEncodeError:
+            # Lone surrogates: bytes of a client that were not UTF-8.
+            return orjson.dumps(encodable(fields), option=orjson.OPT_APPEND_NEWLINE)
+
+    def _fields(self, exchange: Exchange) -> dict[str, object]:
+        started = exchange.started
+        first_byte = exchange.first_byte
+        model = exchange.model
+        return {
+            "time": self._timestamps.now(),
+            "request_id": exchange.request_id[:LONGEST_FIELD],
+            "client": exchange.client,
+            "method": exchange.method[:LONGEST_FIELD],
+            "path": exchange.target.partition("?")[0][:LONGEST_FIELD],
+            "status": exchange.status,
+            "duration": exchange.finished - started,
+            "time_to_first_byte": None if first_byte is None else first_byte - started,
+            "model": None if model is None else model[:LONGEST_FIELD],
+            "route": exchange.route,
+            "rule": exchange.rule,
+            "server": exchange.server,
+            "endpoint": exchange.endpoint,
+            "bytes_in": exchange.bytes_in,
+            "bytes_out": exchange.bytes_out,
+            "failure": exchange.failure,
+            "attempts": [
+                {"server": attempt.server, "endpoint": attempt.endpoint, "outcome": attempt.outcome}
+                for attempt in exchange.attempts
+            ],
+        }
+
+
+def encodable(fields: dict[str, object]) -> dict[str, object]:
+    """The fields with their lone surrogates escaped."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+class AccessLog:
+    """Takes finished exchanges, whose lines reach the file at the next `flush`. Query strings, which may hold keys,
+    never do.
+
+    `path` is a file or "-" for standard output, `form` is text or json, `clock` gives unix seconds. Raises
+    PenstockError where the file cannot be opened.
+    """
+
+    def __init__(self, path: str, form: str = "text", clock: Callable[[], float] = time.time) -> None:
+        self._writer = LineWriter(path)
+        lines = JsonLines(clock) if form == "json" else TextLines(clock)
+        self._line = lines.line
+        self._append = self._writer.append
+
+    def __repr__(self) -> str:
+        return f"<AccessLog {self._writer.path} {self.waiting} waiting, {self.dropped} dropped>"
+
+    @property
+    def waiting(self) -> int:
+        """Lines not yet written."""
+        return self._writer.waiting
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost since the start: the disk was full, or nobody read the pipe."""
+        return self._writer.dropped
+
+    def write(self, exchange: Exchange) -> None:
+        """Add a line. Hot path."""
+        self._append(self._line(exchange))
+
+    def flush(self) -> None:
+        """Write what waits; never raises."""
+        self._writer.flush()
+
+    def reopen(self) -> None:
+        """Write what waits to the old file, then go on in a new one of the same name, as log rotation asks."""
+        self._writer.reopen()
+
+    def close(self) -> None:
+        """Write what waits and close the file."""
+        self._writer.close()
