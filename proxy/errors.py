@@ -12,7 +12,8 @@ class RequestError(PenstockError):
     """A request that the proxy answers itself.
 
     `status` is the HTTP status, `kind` and `code` fill the `type` and `code` of the OpenAI-shaped body, `param` names the
-    field at fault, `retry_after` is in seconds, `close` says that the connection's framing can no longer be trusted.
+    field at fault, `retry_after` is in seconds, `headers` go into the answer's head, `close` says that the connection's
+    framing can no longer be trusted.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class RequestError(PenstockError):
         code: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
         close: bool = False,
     ) -> None:
         super().__init__(message)
@@ -33,6 +35,7 @@ class RequestError(PenstockError):
         self.code = code
         self.param = param
         self.retry_after = retry_after
+        self.headers = headers
         self.close = close
 
     @classmethod

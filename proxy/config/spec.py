@@ -287,6 +287,7 @@ class Limits:
     max_connections: int = 10_000
     header_timeout: float = 10.0
     body_timeout: float = 30.0
+    send_timeout: float = 300.0
     keepalive_timeout: float = 75.0
 
 

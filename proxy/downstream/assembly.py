@@ -1,0 +1,182 @@
+"""Requests being put together from the parser's callbacks, with every limit on what a client may make us hold."""
+
+from dataclasses import dataclass
+
+import httptools
+
+from proxy.config.spec import Limits
+from proxy.errors import RequestError
+from proxy.wire.fields import Field
+from proxy.wire.request_gate import RequestHead, check_request
+
+Body = bytes | bytearray
+
+
+@dataclass(slots=True)
+class Request:
+    """A whole request that has passed the gate. Its body is held once: as the one piece it came in, or as grown in place."""
+
+    head: RequestHead
+    body: Body
+
+
+class RequestAssembly:
+    """Owns the message that is being received: its head's pieces, its body so far, and what broke it.
+
+    Whole requests are put into `requests`; a `fault` ends the input for good, and never takes a whole request with it.
+    """
+
+    __slots__ = (
+        "_body",
+        "_fed",
+        "_fields",
+        "_limits",
+        "_parser",
+        "_raw",
+        "_url",
+        "body_deadline",
+        "fault",
+        "head",
+        "receiving",
+        "requests",
+        "size",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser: httptools.HttpRequestParser | None = None
+        self._fields: list[Field] = []
+        self._url = b""
+        self._raw = b""
+        self._fed = 0
+        self._body: Body = b""
+        self.body_deadline = 0.0
+        self.size = 0
+        self.head: RequestHead | None = None
+        self.receiving = False
+        self.requests: list[Request] = []
+        self.fault: RequestError | None = None
+
+    def new_parser(self) -> httptools.HttpRequestParser:
+        """A parser that calls this assembly back."""
+        self._parser = httptools.HttpRequestParser(self)
+        return self._parser
+
+    def release(self) -> None:
+        """The connection is gone: let go of the parser, which holds us, and of what was half received."""
+        self._parser = None
+        self._body = b""
+        self._raw = b""
+
+    # --- around each read --------------------------------------------------------------------------------------------
+
+    def begin_feed(self, data: bytes) -> None:
+        """These bytes go to the parser next."""
+        self._fed += len(data)
+        self._raw = self._raw + data if self.receiving and self.head is None else data
+
+    def end_feed(self) -> None:
+        """The parser has read what it was fed: is what it still holds within bounds?"""
+        if self.fault is not None or not self.receiving:
+            return
+        if self.head is None:
+            if self._fed > self._limits.max_header:
+                self.fault = _too_large()
+        elif self.head.chunked and self._overweight():
+            self.fault = _overhead()
+
+    def failed(self, error: httptools.HttpParserError) -> None:
+        """The parser met bytes that are not HTTP/1.1."""
+        if self.fault is not None:
+            return
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            self.fault = RequestError.malformed("the request's method is not known", 501)
+        else:
+            self.fault = RequestError.malformed("the request is not valid HTTP/1.1")
+
+    # --- the parser's calls ------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.receiving = True
+        self._fields = []
+        self._url = b""
+        self.head = None
+        self.size = 0
+        self._body = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head is None:
+            self._fields.append((name.lower(), name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.fault is not None:
+            return
+        try:
+            self._check_head()
+        except RequestError as error:
+            self.fault = error
+
+    def on_body(self, data: bytes) -> None:
+        if self.fault is not None:
+            return
+        size = self.size = self.size + len(data)
+        if size > self._limits.max_body:
+            self.fault = _body_too_large(self._limits.max_body)
+        elif size == len(data):
+            self._body = data
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += data
+
+    def on_message_complete(self) -> None:
+        head, self.head = self.head, None
+        if self.fault is not None or head is None:
+            self.head = head
+            return
+        if head.chunked and self._overweight():
+            self.fault = _overhead()
+            return
+        self.receiving = False
+        self._fed = 0
+        self.requests.append(Request(head, self._body))
+        self._body = b""
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _check_head(self) -> None:
+        parser, limits = self._parser, self._limits
+        assert parser is not None
+        version = parser.get_http_version()
+        method = parser.get_method()
+        # llhttp lets more than one space pass between the parts of a request line; other parsers may split it otherwise.
+        if b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode()) not in self._raw:
+            raise RequestError.malformed("the request line is malformed", 505 if version == "0.9" else 400)
+        if self._fed + len(self._raw) > limits.max_header and self._head_size() > limits.max_header:
+            raise _too_large()
+        head = check_request(method, self._url, version, self._fields)
+        if head.content_length is not None and head.content_length > limits.max_body:
+            raise _body_too_large(limits.max_body)
+        self.head = head
+
+    def _overweight(self) -> bool:
+        """Whether chunk sizes, extensions and trailers outweigh the data: a chunk of one byte takes six more."""
+        return self._fed - self.size > 2 * self._limits.max_header + 8 * self.size
+
+    def _head_size(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for _, name, value in self._fields)
+
+
+def _too_large() -> RequestError:
+    return RequestError.malformed("the request's header is too large", 431)
+
+
+def _overhead() -> RequestError:
+    return RequestError.malformed("the chunks of the body carry too much beside its data")
+
+
+def _body_too_large(limit: int) -> RequestError:
+    return RequestError(413, f"the request's body is larger than {limit} bytes", code="body_too_large", close=True)

@@ -1,0 +1,82 @@
+"""What routing asks of a request, answered lazily from its head and body."""
+
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from proxy.downstream.assembly import Request
+from proxy.forwarding.multipart import field_span
+from proxy.forwarding.peek import Peek, as_text
+
+MAX_QUERY_FIELDS = 256
+"""Query parameters that are looked at."""
+
+
+class Facts:
+    """Fits `proxy.routing.facts.RequestFacts` by shape. Only `model` is found at once, because every lookup begins with it."""
+
+    __slots__ = ("_headers", "_peek", "_peeked", "_query", "_request", "json", "method", "model", "model_span", "path")
+
+    def __init__(self, request: Request, peek: Peek) -> None:
+        head = request.head
+        self._request = request
+        self._peek = peek
+        self._peeked: object | None = None
+        self._headers: dict[bytes, bytes] | None = None
+        self._query: dict[str, str] | None = None
+        self.method = head.method.decode("ascii")
+        self.path = _decoded(head.path)
+        self.json = False
+        self.model: str | None = None
+        self.model_span: tuple[int, int] | None = None
+        if request.body:
+            self._find_model(request, head.content_type)
+
+    def header(self, name: str) -> str | None:
+        """A header's value, several fields joined."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = {}
+            for key, _, value in self._request.head.fields:
+                headers[key] = headers[key] + b", " + value if key in headers else value
+        found = headers.get(name.encode("latin-1", "replace"))
+        return None if found is None else found.strip(b" \t").decode("utf-8", "surrogateescape")
+
+    def query(self, name: str) -> str | None:
+        """A query parameter's first value."""
+        query = self._query
+        if query is None:
+            query = self._query = _parsed(self._request.head.target.partition(b"?")[2])
+        return query.get(name)
+
+    def field(self, keys: tuple[str, ...]) -> str | None:
+        """A field of the JSON body."""
+        if self._peeked is None:
+            return None
+        return as_text(self._peek.value(self._peeked, keys[0]), keys[1:])
+
+    def _find_model(self, request: Request, content_type: bytes) -> None:
+        """In a form where the content type says so, else in a JSON object if the body is one, whatever its type says."""
+        if content_type[:19].lower() == b"multipart/form-data":
+            self.model_span = span = field_span(request.body, content_type, b"model")
+            if span is not None:
+                self.model = bytes(request.body[span[0] : span[1]]).decode("utf-8", "replace")
+            return
+        self._peeked = peeked = self._peek.decode(request.body)
+        if peeked is not None:
+            self.json = True
+            model = self._peek.value(peeked, "model")
+            self.model = model if isinstance(model, str) else None
+
+
+def _decoded(path: bytes) -> str:
+    """As engines see it: percent-decoded."""
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _parsed(query: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        return {}
+    return {name: value for name, value in reversed(pairs)}

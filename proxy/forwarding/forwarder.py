@@ -1,0 +1,260 @@
+"""A matched request's journey: targets in order, endpoints within them, tries within bounds, and one answer."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+
+from proxy.errors import RequestError, UpstreamError, UpstreamFailure
+from proxy.forwarding.attempt import attempt
+from proxy.forwarding.call import Call
+from proxy.forwarding.exchange import Attempt
+from proxy.forwarding.heads import response_framing, response_lines
+from proxy.forwarding.relay import LAST_CHUNK, Relay, framed
+from proxy.forwarding.splice import Piece
+from proxy.routing.table import BoundTarget
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.pool import ConnectionPool
+from proxy.upstream.retry import backoff, may_retry, parse_retry_after
+from proxy.upstream.server import UpstreamServer
+from proxy.wire.clock import Sweeper
+from proxy.wire.response_gate import Framing, ResponseHead
+
+LONGEST_WAIT = 10.0
+"""Seconds of an engine's Retry-After that a request waits for; a longer wish goes to the client with the answer."""
+
+_EVENT_STREAM = b"text/event-stream"
+
+
+class Forwarder:
+    """Sends calls to their targets. It keeps nothing between calls."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sweeper: Sweeper,
+        *,
+        random: Callable[[], float],
+        draining: Callable[[], bool],
+    ) -> None:
+        self._loop = loop
+        self._sweeper = sweeper
+        self._random = random
+        self._draining = draining
+
+    async def forward(self, call: Call) -> None:
+        """Answer the call from its target, or from the first fallback that can; RequestError if none does."""
+        fallback = call.match.fallback
+        if not fallback:
+            error = await self._try_target(call, call.match.split.pick(), last=True)
+            if error is not None:
+                raise error
+            return
+        targets = (call.match.split.pick(), *fallback)
+        for position, target in enumerate(targets, 1):
+            error = await self._try_target(call, target, last=position == len(targets))
+            if error is None:
+                return
+        assert error is not None
+        raise error
+
+    async def _try_target(self, call: Call, target: BoundTarget, *, last: bool) -> RequestError | None:
+        """None if the client has its answer, else why this target has none."""
+        server = call.snapshot.servers[target.server]
+        error = self._admit(call, target.server)
+        if error is not None:
+            return error
+        journey = Journey(call, target, server, last)
+        while True:
+            endpoint = server.pick(journey.tried)
+            if endpoint is None:
+                return _no_endpoint(target.server)
+            endpoint.in_flight += 1
+            try:
+                answered = await self._try_endpoint(journey, endpoint)
+            finally:
+                endpoint.in_flight -= 1
+            if answered:
+                return None
+            if journey.error is not None:
+                return journey.error
+            await asyncio.sleep(journey.pause)
+
+    def _admit(self, call: Call, name: str) -> RequestError | None:
+        """Take a permit of the server's rate limit; how things stand goes into the answer's head."""
+        limiter = call.snapshot.limiters.get(name)
+        if limiter is None:
+            return None
+        verdict = limiter.admit()
+        call.extra = limiter.headers(verdict)
+        if verdict.admitted:
+            return None
+        message = f"the rate limit of model server {name!r} is exceeded"
+        return RequestError(
+            429,
+            message,
+            kind="rate_limit_error",
+            code="rate_limit_exceeded",
+            retry_after=verdict.retry_after,
+            headers=tuple(call.extra),
+        )
+
+    async def _try_endpoint(self, journey: "Journey", endpoint: Endpoint) -> bool:
+        """Whether the client has its answer. If not, the journey holds a pause before the next try, or the error."""
+        call, pool = journey.call, journey.server.pools[endpoint]
+        record = journey.begin(endpoint)
+        try:
+            connection, head = await attempt(
+                pool,
+                journey.target,
+                call.request.head.method,
+                call.message_for(endpoint, journey.body),
+                total_deadline=journey.total_deadline(self._sweeper.now),
+                repeatable=journey.repeatable,
+                interim_to=None if call.request.head.http10 else call.downstream,
+            )
+        except UpstreamError as error:
+            record.outcome = error.failure.value
+            journey.failed(error, self._random)
+            return False
+        try:
+            if journey.wants_retry(head, self._random):
+                record.outcome = str(head.status)
+                return False
+            record.outcome = "ok" if head.status < 500 else str(head.status)
+            await self._answer(call, connection, head, record)
+        finally:
+            pool.give_back(connection)
+        return True
+
+    async def _answer(self, call: Call, upstream: UpstreamConnection, head: ResponseHead, record: Attempt) -> None:
+        """Pass the answer on, to its end."""
+        exchange, downstream, request = call.exchange, call.downstream, call.request.head
+        exchange.first_byte = time.perf_counter()
+        exchange.status = head.status
+        framing = response_framing(head, request.http10)
+        keep_alive = request.keep_alive and framing is not Framing.CLOSE and not self._draining()
+        lines = response_lines(
+            head,
+            framing,
+            http10=request.http10,
+            keep_alive=keep_alive,
+            request_id=call.lines.request_id,
+            extra=call.extra,
+        )
+        if upstream.complete:
+            chunks = upstream.take_chunks()
+            if chunks:
+                exchange.bytes_out += sum(map(len, chunks))
+                lines += framed(chunks, framing)
+            downstream.write(lines + LAST_CHUNK if framing is Framing.CHUNKED else lines)
+            downstream.finish(keep_alive)
+            return
+        relay = Relay(downstream, exchange, framing, lines, self._loop)
+        relay.start(upstream)
+        error = await relay.done
+        if error is None:
+            downstream.finish(keep_alive)
+            return
+        record.outcome = error.failure.value
+        exchange.failure = "cut"
+        if head.content_type.startswith(_EVENT_STREAM) and framing is not Framing.LENGTH:
+            downstream.cut(relay.last_words(as_request_error(error), request.target))
+        else:
+            downstream.abort()
+
+
+class Journey:
+    """Owns a call's tries at one target: which endpoints it has seen, how many tries are left, and what comes next."""
+
+    __slots__ = ("_left", "_tries", "body", "call", "error", "last", "pause", "repeatable", "server", "target", "tried")
+
+    def __init__(self, call: Call, target: BoundTarget, server: UpstreamServer, last: bool) -> None:
+        self.call = call
+        self.target = target
+        self.server = server
+        self.last = last
+        self.body: list[Piece] = call.body_for(target)
+        self.tried: list[Endpoint] = []
+        self.repeatable = may_retry(call.facts.method, call.facts.path, sent=True)
+        self.error: RequestError | None = None
+        self.pause = 0.0
+        self._left = target.retries.attempts
+        self._tries = 0
+        server.budget.deposit()
+
+    def begin(self, endpoint: Endpoint) -> Attempt:
+        """A try begins."""
+        exchange = self.call.exchange
+        exchange.server = self.target.server
+        exchange.endpoint = endpoint.address
+        self.tried.append(endpoint)
+        self._tries += 1
+        record = Attempt(self.target.server, endpoint.address)
+        exchange.attempts.append(record)
+        return record
+
+    def total_deadline(self, now: float) -> float:
+        """When the whole request must have ended, on the loop's clock."""
+        total = self.target.timeouts.total
+        if total is None:
+            return math.inf
+        return now + total - (time.perf_counter() - self.call.exchange.started)
+
+    def failed(self, error: UpstreamError, random: Callable[[], float]) -> None:
+        """No answer came: another try if the rule allows it for this failure, else the error."""
+        allowed = error.failure.value in self.target.retries.failures and (self.repeatable or not error.sent)
+        if allowed and self._grant():
+            self.pause = self._backoff(random)
+        else:
+            self.error = as_request_error(error)
+
+    def wants_retry(self, head: ResponseHead, random: Callable[[], float]) -> bool:
+        """Whether an answer of this status is dropped and another one asked for."""
+        if head.status not in self.target.retries.statuses:
+            return False
+        if not self.repeatable:
+            return False
+        pause = self._pause_after(head, random)
+        if pause is not None and self._grant():
+            self.pause = pause
+            return True
+        if self.last:
+            return False
+        self.error = RequestError(head.status, "the engine answered with an error", kind="server_error")
+        return True
+
+    def _grant(self) -> bool:
+        """Whether there is a try left, and the server's budget has one for us."""
+        if self._left <= 0 or not self.server.budget.withdraw():
+            return False
+        self._left -= 1
+        return True
+
+    def _backoff(self, random: Callable[[], float]) -> float:
+        return backoff(self._tries, self.target.retries.backoff, random)
+
+    def _pause_after(self, head: ResponseHead, random: Callable[[], float]) -> float | None:
+        """The wait before the next try. Retry-After speaks for this endpoint: another one need not wait for it."""
+        pause = self._backoff(random)
+        if any(endpoint.available and endpoint not in self.tried for endpoint in self.server.endpoints):
+            return pause
+        for name, _, value in head.fields:
+            if name == b"retry-after":
+                wish = parse_retry_after(value, time.time())
+                if wish is not None:
+                    return None if wish > LONGEST_WAIT else max(wish, pause)
+        return pause
+
+
+def as_request_error(error: UpstreamError) -> RequestError:
+    """What the client is told. Addresses of engines stay with us."""
+    if error.failure is UpstreamFailure.TIMEOUT:
+        return RequestError(504, error.message, kind="server_error", code="upstream_timeout")
+    return RequestError(502, error.message, kind="server_error", code="upstream_" + error.failure.value.replace("-", "_"))
+
+
+def _no_endpoint(server: str) -> RequestError:
+    message = f"no endpoint of model server {server!r} is available"
+    return RequestError(503, message, kind="server_error", code="no_endpoint", retry_after=1.0)
