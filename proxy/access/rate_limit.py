@@ -18,7 +18,7 @@ class Verdict(NamedTuple):
     """The answer to one request. Times are in seconds; `remaining` counts requests that would be admitted now.
 
     `reset` is the time until the whole burst is free again, `retry_after` the time until one request is (0 if one is).
-    A tuple, because a frozen dataclass costs three times as much to make (benchmarks/telemetry.py).
+    A tuple, because a frozen dataclass costs twice as much to make (benchmarks/telemetry.py).
     """
 
     admitted: bool
