@@ -4,7 +4,7 @@ import asyncio
 import math
 import select
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -43,6 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_chunks",
         "_deadline",
         "_error",
+        "_fed",
         "_fields",
         "_first_byte",
         "_head",
@@ -83,6 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
         self._waiting = 0
+        self._fed = 0
         self._overhead = 0
         self._interim = 0
         self._progress = False
@@ -229,7 +231,7 @@ class UpstreamConnection(asyncio.Protocol):
     # --- the transport's calls ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by descent
         self._transport = transport
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
@@ -242,6 +244,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self.got_bytes = True
         self._progress = False
+        self._fed = len(data)
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -249,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._violated(_reason_of(error))
         if self._error is None:
-            self._after_feed(len(data))
+            self._after_feed()
 
     def eof_received(self) -> bool:
         return False
@@ -288,6 +291,8 @@ class UpstreamConnection(asyncio.Protocol):
         parser = self._parser
         if self.complete or parser is None:
             return
+        if self._fed > MAX_HEAD and sum(len(name) + len(value) + 4 for _, name, value in self._fields) > MAX_HEAD:
+            raise ProtocolViolation("the engine's header is too large")
         version = parser.get_http_version()
         head = check_response(parser.get_status_code(), self._reason, version, self._fields, self._method)
         if head.status < 200:
@@ -317,9 +322,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _after_feed(self, size: int) -> None:
+    def _after_feed(self) -> None:
         if self._head is None or not self._progress:
-            self._overhead += size
+            self._overhead += self._fed
             if self._overhead > MAX_HEAD:
                 self._violated("the engine's header, chunk extensions or trailers are too large")
                 return
