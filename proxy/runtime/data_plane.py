@@ -1,0 +1,192 @@
+"""What runs in a worker's process: the application, told by the supervisor what to do."""
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from typing import Protocol, assert_never
+
+from proxy.config.spec import Config, Listener, Settings
+from proxy.runtime.channel import (
+    Applied,
+    Boot,
+    CertificatesReloaded,
+    Channel,
+    ChannelClosedError,
+    Command,
+    ConfigBegin,
+    ConfigCommit,
+    ConfigPiece,
+    Drain,
+    Drained,
+    Failed,
+    Notice,
+    Ready,
+    ReloadCertificates,
+    ReopenLogs,
+    Report,
+    ReportRequest,
+    Stop,
+)
+from proxy.runtime.pieces import Assembler
+from proxy.telemetry.report import WorkerReport
+
+RELEASE_SLICE = 100  # routes or servers of the old configuration that are freed between two requests
+
+LOG = logging.getLogger("penstock.worker")
+
+Grant = tuple[socket.socket, Listener]
+
+
+class Application(Protocol):
+    """What serves the requests of one worker."""
+
+    async def start(self) -> None:
+        """Begin what runs in the background."""
+
+    async def serve(self, sockets: Sequence[Grant]) -> None:
+        """Open the listeners on sockets that are bound already."""
+
+    async def apply(self, config: Config) -> None:
+        """Put a configuration in force without holding the event loop."""
+
+    def report(self) -> WorkerReport:
+        """Tell what is going on."""
+
+    def reload_certificates(self) -> list[str]:
+        """Read certificate files again, and tell what failed."""
+
+    def reopen_logs(self) -> None:
+        """Open log files again."""
+
+    async def drain(self, notice: float, limit: float, /) -> None:
+        """Take new requests for `notice` seconds; return when nothing is in flight, or after `limit` seconds."""
+
+    async def close(self) -> None:
+        """Stop at once."""
+
+
+class DataPlane:
+    """A worker's life: configurations come in pieces, the listeners open with the first one, a drain ends it."""
+
+    def __init__(
+        self, channel: Channel[Command], app: Application, settings: Settings, sockets: Sequence[Grant]
+    ) -> None:
+        self._channel = channel
+        self._app = app
+        self._settings = settings
+        self._sockets = sockets
+        self._assembler = Assembler("")
+        self._config: Config | None = None
+        self._applying = asyncio.Lock()
+        self._draining: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve until told to stop, or until nothing is in flight after the supervisor is gone."""
+        try:
+            await self._app.start()
+            await self._tell(Ready())
+            async with asyncio.TaskGroup() as tasks:
+                under_way = await self._follow(tasks)
+                for task in under_way:
+                    task.cancel()
+        finally:
+            await self._app.close()
+
+    async def _follow(self, tasks: asyncio.TaskGroup) -> set[asyncio.Task[None]]:
+        """Do as told until nothing is left to do; returns the tasks that are still under way."""
+        under_way: set[asyncio.Task[None]] = set()
+        while (command := await self._channel.receive()) is not None:
+            if isinstance(command, Stop):
+                return under_way
+            task = await self._obey(command, tasks)
+            if task is not None:
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+        LOG.warning("the supervisor is gone: worker %d drains", os.getpid())
+        await self._begin_drain(tasks, 0.0, self._settings.drain_timeout)
+        return under_way
+
+    async def _obey(self, command: Command, tasks: asyncio.TaskGroup) -> asyncio.Task[None] | None:
+        match command:
+            case ConfigBegin():
+                # A full collection while a big configuration is built costs 100 ms and frees nothing.
+                gc.disable()
+                self._assembler = Assembler(command.version)
+            case ConfigPiece():
+                self._assembler.add(command.data)
+                await asyncio.sleep(0)  # pieces that have arrived already must not be read in one go
+            case ConfigCommit():
+                config, self._assembler = self._assembler.config(), Assembler("")
+                return tasks.create_task(self._apply(config))
+            case Drain():
+                return self._begin_drain(tasks, command.notice, command.timeout)
+            case ReportRequest() | ReloadCertificates() | ReopenLogs():
+                await self._answer(command)
+            case Boot() | Stop():
+                raise AssertionError(f"{type(command).__name__} is not for now")
+            case _:
+                assert_never(command)
+        return None
+
+    async def _answer(self, command: ReportRequest | ReloadCertificates | ReopenLogs) -> None:
+        match command:
+            case ReportRequest():
+                await self._tell(Report(command.number, self._app.report()))
+            case ReloadCertificates():
+                await self._tell(CertificatesReloaded(tuple(self._app.reload_certificates())))
+            case ReopenLogs():
+                self._app.reopen_logs()
+            case _:
+                assert_never(command)
+
+    async def _apply(self, config: Config) -> None:
+        async with self._applying:
+            try:
+                await self._app.apply(config)
+                if self._config is None:
+                    await self._app.serve(self._sockets)
+            except Exception as error:  # whatever it is, the old configuration serves on
+                LOG.exception("configuration %s could not be applied", config.version)
+                await self._tell(Failed(config.version, f"{type(error).__name__}: {error}"))
+                return
+            finally:
+                settle_garbage()
+            remains = self._adopt(config)
+            await self._tell(Applied(config.version))
+            await release(remains)
+
+    def _adopt(self, config: Config) -> list[object]:
+        """Hold the new configuration; returns what the old one was made of."""
+        previous, self._config = self._config, config
+        return [] if previous is None else [*previous.servers.values(), *previous.routes]
+
+    def _begin_drain(self, tasks: asyncio.TaskGroup, notice: float, limit: float) -> asyncio.Task[None]:
+        if self._draining is None:
+            self._draining = tasks.create_task(self._drain(notice, limit))
+        return self._draining
+
+    async def _drain(self, notice: float, limit: float) -> None:
+        await self._app.drain(notice, limit)
+        await self._tell(Drained())
+
+    async def _tell(self, message: Notice) -> None:
+        try:
+            await self._channel.send(message)
+        except ChannelClosedError:
+            LOG.debug("nobody listens to %s", type(message).__name__)  # `receive` says so too, and ends this life
+
+
+def settle_garbage() -> None:
+    """Take what lives now out of the collector's sight: a full collection walks only what came later."""
+    gc.freeze()
+    gc.enable()
+
+
+async def release(remains: list[object]) -> None:
+    """Free what an old configuration was made of, a slice at a time: 10,000 routes at once hold the loop for 20 ms."""
+    while remains:
+        del remains[-RELEASE_SLICE:]
+        await asyncio.sleep(0)

@@ -1,0 +1,70 @@
+"""A configuration as the supervisor holds it: checked, cut in pieces for the workers, and summed up for `/status`.
+
+It is read in a process of its own, `proxy.runtime.reader`: parsing 10,000 routes takes seconds in which the interpreter
+would answer no one, and the memory that it takes goes back with the process.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from proxy.errors import Problem, Severity
+from proxy.runtime.children import child_environment, module_command
+from proxy.runtime.summary import ServerSummary
+
+READER = tuple(module_command("proxy.runtime.reader"))
+TIMEOUT = 300.0  # seconds; a reader that takes longer hangs on a file system
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What was read. `pieces` is empty where the configuration cannot be used; `routes` is JSON.
+
+    `files` were read or looked for; `certificates` are those that upstream TLS names.
+    """
+
+    version: str = ""
+    problems: tuple[Problem, ...] = ()
+    files: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    pieces: tuple[bytes, ...] = ()
+    servers: tuple[ServerSummary, ...] = ()
+    routes: bytes = b"[]"
+    route_count: int = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be put in force. One without a route may not: so looks a folder that went away."""
+        return self.route_count > 0 and not any(problem.severity is Severity.ERROR for problem in self.problems)
+
+
+async def read_configuration(paths: Sequence[str], command: Sequence[str] = READER) -> Reading:
+    """Read what lies at these paths. Whatever goes wrong is a problem in the answer."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *paths,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=child_environment(),
+        process_group=0,
+    )
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        return failed_reading(paths, f"reading took longer than {TIMEOUT:.0f} s")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        return failed_reading(paths, f"the reader ended with status {process.returncode}: {last}")
+    return msgspec.msgpack.decode(output, type=Reading)
+
+
+def failed_reading(paths: Sequence[str], message: str) -> Reading:
+    """A reading that brought nothing but the reason."""
+    problem = Problem(Severity.ERROR, "reader-failed", ", ".join(paths), 0, 0, "", message)
+    return Reading(problems=(problem,))

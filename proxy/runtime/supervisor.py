@@ -1,0 +1,293 @@
+"""The control plane: it starts and replaces workers, reloads the configuration, and ends all of it in order."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
+
+from proxy.config.spec import Listener, Settings
+from proxy.errors import ConfigError, Problem, Severity
+from proxy.runtime.admin import AdminServer
+from proxy.runtime.channel import ReloadCertificates, ReopenLogs
+from proxy.runtime.process import WORKER, WorkerFailedError
+from proxy.runtime.processors import count_processors
+from proxy.runtime.reading import READER, Reading, read_configuration
+from proxy.runtime.reload import Outcome, Reloader, Verdict
+from proxy.runtime.sockets import bind_all, spell
+from proxy.runtime.status import Status, build_status
+from proxy.runtime.version import own_version
+from proxy.runtime.watch import Watcher
+from proxy.runtime.workers import Workers
+from proxy.telemetry.exposition import ControlFacts
+from proxy.telemetry.report import WorkerReport
+
+LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.HINT: logging.INFO}
+
+LOG = logging.getLogger("penstock.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """How the other processes are started."""
+
+    worker: Sequence[str] = WORKER
+    reader: Sequence[str] = READER
+
+
+class Supervisor:
+    """A life in three verbs: startup, main_loop, shutdown.
+
+    Its state: the reading in force, and how far its life has come. The workers and the reloader own the rest.
+    """
+
+    def __init__(self, settings: Settings, commands: Commands = Commands()) -> None:
+        self._settings = replace(settings, workers=settings.workers or count_processors())
+        self._commands = commands
+        self._reloader = Reloader()
+        self._routes = Watcher(settings.routes)
+        self._certificates = Watcher(())
+        self._admin = None if settings.admin is None else AdminServer(self, settings.admin)
+        self._workers: Workers | None = None
+        self._reading = Reading()
+        self._reloading = asyncio.Lock()
+        self._serving = False
+        self._hangup = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._hurried: signal.Signals | None = None
+
+    # --- the life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Serve until told to stop. Returns the exit status: 0; 130 where a second SIGINT cut the drain short.
+
+        Raises ConfigError, BindError or WorkerFailedError when it cannot begin.
+        """
+        life = asyncio.create_task(self._live())
+        try:
+            with self._signals(life):
+                await asyncio.wait([life])
+            return self._status(life)
+        finally:
+            life.cancel()
+            await asyncio.wait([life])
+            await self._clear()
+
+    async def _live(self) -> None:
+        await self._startup()
+        await self._main_loop()
+        await self._shutdown()
+
+    async def _startup(self) -> None:
+        """From files to workers that serve. Nothing listens before the configuration is known to be good."""
+        await self._routes.look()
+        reading = await self._read()
+        if not reading.usable:
+            raise ConfigError(reading.problems)
+        self._log_problems(reading.problems)
+        self._watch(reading)
+        listeners, rows = bind_all(self._settings.listeners, self._settings.workers)
+        self._settings = replace(self._settings, listeners=listeners)
+        self._workers = Workers(self._settings, rows, self._commands.worker)
+        admin = None if self._admin is None else await self._admin.start()
+        await self._workers.start(reading)
+        self._reading = reading
+        self._reloader.begin(reading, time.time())
+        self._serving = True
+        self._announce(reading, admin)
+
+    async def _main_loop(self) -> None:
+        """Replace workers, follow files and SIGHUP, until told to stop."""
+        async with asyncio.TaskGroup() as tasks:
+            duties = [
+                tasks.create_task(duty)
+                for duty in (
+                    self._present_workers.keep(),
+                    self._follow_routes(),
+                    self._follow_certificates(),
+                    self._follow_hangups(),
+                )
+            ]
+            await self._ending.wait()
+            for duty in duties:
+                duty.cancel()
+
+    async def _shutdown(self) -> None:
+        """Let everything in flight come to its end."""
+        self._serving = False
+        LOG.info("draining for up to %.0f s; a second signal stops at once", self._settings.drain_timeout)
+        await self._present_workers.drain(self._settings.drain_notice, self._settings.drain_timeout)
+        LOG.info("stopped")
+
+    async def _clear(self) -> None:
+        """Leave nothing behind, however it ended."""
+        if self._workers is not None:
+            await self._workers.stop()
+        if self._admin is not None:
+            await self._admin.close()
+
+    def _status(self, life: "asyncio.Task[None]") -> int:
+        if self._hurried is not None and life.cancelled():
+            return 130 if self._hurried is signal.SIGINT else 0
+        life.result()
+        return 0
+
+    # --- signals -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _signals(self, life: "asyncio.Task[None]") -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end, signal.SIGTERM, life)
+        loop.add_signal_handler(signal.SIGINT, self._end, signal.SIGINT, life)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _end(self, number: signal.Signals, life: "asyncio.Task[None]") -> None:
+        if self._serving and not self._ending.is_set():
+            self._ending.set()
+            return
+        self._hurried = number
+        life.cancel()
+
+    # --- reloads -----------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> Outcome:
+        """Read the configuration again, now, and put it in force if it is good and new."""
+        async with self._reloading:
+            reading = await self._read()
+            outcome, problems = await self._adopt(reading)
+            self._reloader.record(outcome, reading, time.time(), problems)
+            self._log_problems((*reading.problems, *problems))
+            LOG.log(
+                logging.INFO if outcome.successful else logging.ERROR,
+                "configuration %s: version %s with %d routes is in force",
+                outcome.value,
+                self._reloader.version,
+                self._reading.route_count,
+            )
+            return outcome
+
+    async def _adopt(self, reading: Reading) -> tuple[Outcome, tuple[Problem, ...]]:
+        match self._reloader.judge(reading):
+            case Verdict.KEEP:
+                return Outcome.REJECTED, ()
+            case Verdict.NOTHING:
+                return Outcome.UNCHANGED, ()
+            case Verdict.APPLY:
+                try:
+                    await self._present_workers.apply(reading)
+                except WorkerFailedError as error:
+                    return Outcome.FAILED, (Problem(Severity.ERROR, "not-applied", "", 0, 0, "", str(error)),)
+                self._reading = reading
+                self._watch(reading)
+                return Outcome.APPLIED, ()
+
+    async def _read(self) -> Reading:
+        return await read_configuration(self._settings.routes, self._commands.reader)
+
+    def _watch(self, reading: Reading) -> None:
+        self._routes.watch_also(reading.files)
+        self._certificates.watch_also((*self._listener_certificates(), *reading.certificates))
+
+    def _listener_certificates(self) -> Iterator[str]:
+        for listener in (*self._settings.listeners, self._settings.admin):
+            if listener is not None and listener.tls is not None:
+                yield from (listener.tls.cert, listener.tls.key, *filter(None, [listener.tls.client_ca]))
+
+    async def _follow_routes(self) -> None:
+        async with aclosing(self._routes.changes()) as changes:
+            async for _ in changes:
+                await self.reload()
+
+    async def _follow_certificates(self) -> None:
+        async with aclosing(self._certificates.changes()) as changes:
+            async for _ in changes:
+                await self._reload_certificates()
+
+    async def _follow_hangups(self) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            await self._present_workers.tell(ReopenLogs())
+            await self._reload_certificates()
+            await self.reload()
+
+    async def _reload_certificates(self) -> None:
+        LOG.info("certificates are read again")
+        await self._present_workers.tell(ReloadCertificates())
+        try:
+            if self._admin is not None:
+                self._admin.reload_certificate()
+        except ConfigError as error:
+            self._log_problems(error.problems)
+
+    # --- what the admin listener asks --------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are served and nothing drains."""
+        return self._serving and not self._ending.is_set()
+
+    async def reports(self) -> Sequence[WorkerReport]:
+        """What is going on in each worker."""
+        return [] if self._workers is None else await self._workers.reports()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What was found when the configuration was last read."""
+        return self._reloader.facts().problems
+
+    def facts(self) -> ControlFacts:
+        """What the metrics show."""
+        facts = self._reloader.facts()
+        control = ControlFacts(
+            config_version=facts.version,
+            last_reload_successful=facts.last_reload_successful,
+            last_success=facts.last_success,
+            reloads=facts.reloads,
+            problems=len(facts.problems),
+        )
+        if self._workers is None:
+            return control
+        return replace(control, worker_restarts=self._workers.restarts, departed=self._workers.departed)
+
+    async def status(self) -> Status:
+        """What `/status` shows."""
+        listeners = [url_of(listener) for listener in self._settings.listeners]
+        reports = await self.reports()
+        return build_status(own_version(), self.ready, listeners, self._reading, self._reloader.facts(), reports)
+
+    # --- small things ------------------------------------------------------------------------------------------------
+
+    @property
+    def _present_workers(self) -> Workers:
+        if self._workers is None:
+            raise AssertionError("no workers before the startup")
+        return self._workers
+
+    def _log_problems(self, problems: Sequence[Problem]) -> None:
+        for problem in problems:
+            LOG.log(LEVELS[problem.severity], "%s", problem)
+
+    def _announce(self, reading: Reading, admin: Listener | None) -> None:
+        LOG.info(
+            "penstock %s serves on %s with %d worker%s, admin on %s; configuration %s: %d routes, %d servers",
+            own_version(),
+            ", ".join(url_of(listener) for listener in self._settings.listeners),
+            self._settings.workers,
+            "" if self._settings.workers == 1 else "s",
+            "no address" if admin is None else url_of(admin),
+            reading.version,
+            reading.route_count,
+            len(reading.servers),
+        )
+
+
+def url_of(listener: Listener) -> str:
+    """A listener's address as a URL."""
+    return f"{'https' if listener.tls else 'http'}://{spell(listener)}"
