@@ -111,7 +111,7 @@ def main() -> None:
         ("rate limit: admitted", lambda _: admit()),
         ("rate limit: refused", lambda _: refuse()),
         ("retry budget: deposit", lambda _: budget.deposit()),
-        ("why: a field by the memo", lambda item: memo.get(item.client)),
+        ("why: a field by the memo", lambda item: memo[item.client]),
         ("why: a field escaped anew", lambda item: escape_field(item.client, 256)),
         ("why: a verdict as a tuple", lambda _: Verdict(True, 1, 1.0, 0.0)),
         ("why: a verdict as a frozen dataclass", lambda _: FrozenVerdict(True, 1, 1.0, 0.0)),

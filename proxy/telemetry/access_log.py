@@ -9,6 +9,7 @@ from proxy.forwarding.exchange import Exchange
 from proxy.telemetry.line_writer import LineWriter
 from proxy.telemetry.safe_text import FieldMemo, escape_field
 
+MOST_PLACES = 4096
 LONGEST_FIELD = 256  # characters; a path or a model's name may be as long as a client likes
 
 
@@ -38,42 +39,49 @@ class Timestamps:
         self._millisecond = millisecond
 
 
+class PlaceMemo(dict[tuple[str, str, str, str], str]):
+    """Where a request went, as text by route, rule, server and endpoint: names of the configuration, which reloads may
+    change, so that it is emptied when it is full.
+    """
+
+    __slots__ = ()
+
+    def __missing__(self, place: tuple[str, str, str, str]) -> str:
+        route, rule, server, endpoint = (escape_field(name, LONGEST_FIELD) for name in place)
+        where = f"{route}/{rule}" if place[1] else route
+        if len(self) >= MOST_PLACES:
+            self.clear()
+        text = self[place] = f" route={where} server={server} endpoint={endpoint}"
+        return text
+
+
 class TextLines:
     """Exchanges as blank-separated fields. Its state is what it has formatted before."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._timestamps = Timestamps(clock)
         self._memo = FieldMemo(LONGEST_FIELD)
-        self._places: dict[tuple[str, str, str, str], str] = {}
+        self._places = PlaceMemo()
 
     def line(self, exchange: Exchange) -> bytes:
         """One line. Hot path: benchmarks/telemetry.py measures it."""
-        field = self._memo.get
+        field = self._memo
         started = exchange.started
         first_byte = exchange.first_byte
         place = (exchange.route, exchange.rule, exchange.server, exchange.endpoint)
         identity = exchange.request_id
         model = exchange.model
         return (
-            f"{self._timestamps.now()} {field(exchange.client)} {field(exchange.method)}"
-            f" {field(exchange.target.partition('?')[0])} {exchange.status}"
+            f"{self._timestamps.now()} {field[exchange.client]} {field[exchange.method]}"
+            f" {field[exchange.target.partition('?')[0]]} {exchange.status}"
             f" {(exchange.finished - started) * 1000:.1f}ms"
             f" ttfb={'-' if first_byte is None else f'{(first_byte - started) * 1000:.1f}ms'}"
-            f" model={'-' if model is None else field(model)}"
-            f"{self._places.get(place) or self._place(place)}"
+            f" model={'-' if model is None else field[model]}"
+            f"{self._places[place]}"
             f" in={exchange.bytes_in} out={exchange.bytes_out}"
             f" id={identity if identity.isalnum() and identity.isascii() else escape_field(identity, LONGEST_FIELD)}"
             f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}\n"
         ).encode()
-
-    def _place(self, place: tuple[str, str, str, str]) -> str:
-        """Where a request went: names of the configuration, which a reload may change, so the memo is bounded too."""
-        route, rule, server, endpoint = (escape_field(name, LONGEST_FIELD) for name in place)
-        where = f"{route}/{rule}" if place[1] else route
-        if len(self._places) >= 4096:
-            self._places.clear()
-        text = self._places[place] = f" route={where} server={server} endpoint={endpoint}"
-        return text
 
 
 class JsonLines:

@@ -34,7 +34,15 @@ def test_a_text_line_tells_the_whole_story(exchange: Make) -> None:
 
 
 def test_what_did_not_happen_is_a_dash(exchange: Make) -> None:
-    nothing = {"model": None, "route": "", "rule": "", "server": "", "endpoint": "", "first_byte": None, "attempts": []}
+    nothing: dict[str, object] = {
+        "model": None,
+        "route": "",
+        "rule": "",
+        "server": "",
+        "endpoint": "",
+        "first_byte": None,
+        "attempts": [],
+    }
     line = text_line(exchange(**nothing, status=404, failure="no-route"))
     assert " 404 12.3ms ttfb=- model=- route=- server=- endpoint=- in=" in line
     assert line.endswith(" tries=0 failure=no-route\n")

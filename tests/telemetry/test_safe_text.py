@@ -52,13 +52,13 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 def test_a_memo_gives_what_escaping_gives() -> None:
     memo = FieldMemo(limit=8)
     for text in ("", "plain", "two words", "longer than eight", "plain", "longer than eight"):
-        assert memo.get(text) == escape_field(text, 8)
+        assert memo[text] == escape_field(text, 8)
 
 
 def test_made_up_names_do_not_make_a_memo_grow() -> None:
     memo = FieldMemo(limit=8, capacity=10)
     for number in range(1000):
-        memo.get(f"n{number}")
-        memo.get(f"a very long name {number}")
-    assert len(memo._fields) <= 10
-    assert max(map(len, memo._fields)) <= 8
+        assert memo[f"n{number}"]
+        assert memo[f"a very long name {number}"]
+    assert len(memo) <= 10
+    assert max(map(len, memo)) <= 8
