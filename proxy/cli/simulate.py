@@ -10,24 +10,11 @@ from typing import Annotated
 import typer
 import uvloop
 
-from proxy.simulator.faults import HELP
 from proxy.simulator.options import EngineOptions, Role, Software
 from proxy.simulator.running import serve_engine
 
 UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "us": 0.000_001, "m": 60.0}
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|)")
-
-DESCRIPTION = f"""Run a simulated engine: no model, but the answers, streams and metrics.
-
-\b
-Every answer names the engine in `x-sim-engine`.
-`x-sim-echo: 1` on a request is answered with what was received, as JSON.
-`GET /sim/requests` tells the last requests (headers, body, when they began
-and ended, whether their client left) and the counters received, executed,
-completed, aborted, refused, faulted, in_flight, probes. DELETE begins anew.
-
-\b
-{HELP}"""
 
 
 def seconds(text: str | float) -> float:
@@ -65,7 +52,34 @@ def simulate(  # noqa: PLR0913, PLR0917 (each is an option of the command)
     cert: Annotated[Path | None, typer.Option(exists=True, help="Serve HTTPS with this certificate.")] = None,
     key: Annotated[Path | None, typer.Option(exists=True, help="The certificate's key.")] = None,
 ) -> None:
-    """Run a simulated engine until Ctrl-C."""
+    """Run a simulated engine until Ctrl-C: no model, but the answers, streams and metrics.
+
+    \b
+    Every answer names the engine in `x-sim-engine`.
+    `x-sim-echo: 1` on a request is answered with what was received, as JSON.
+    `GET /sim/requests` tells the last requests (headers, body, when they began
+    and ended, whether their client left) and the counters received, executed,
+    completed, aborted, refused, faulted, in_flight, probes. DELETE begins anew.
+
+    \b
+    `x-sim-fault: FAULT` on a request makes that request suffer FAULT.
+    `POST /sim/faults {"fault": FAULT, "count": N, "path": "/health"}` makes
+    the next N requests suffer it. No count: all until cleared; 0: cleared.
+    No path: all but probes (health, metrics, loads). DELETE clears all.
+
+    \b
+    FAULT is one of:
+      status=503      this status; status=503;retry-after=2 says when to retry
+      refuse          close the connection before any byte
+      reset           reset the connection (RST) before any byte
+      garbage         send bytes that are not HTTP, then close
+      stall           send nothing; stall=SECONDS goes on after that time
+      slow=SECONDS    wait before each event, or before an unstreamed answer
+      stall-after=N   stop after N events; with ;seconds=S, go on then
+      reset-after=N   reset the connection after N events
+      close-after=N   close it after N events, without the end of the body
+    For an answer that is not streamed, N counts the bytes of its body.
+    """
     options = EngineOptions(
         model=model,
         software=engine,

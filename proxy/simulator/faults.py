@@ -5,24 +5,10 @@ from enum import Enum
 
 from proxy.simulator.refusal import RefusedError
 
-HELP = """\
-`x-sim-fault: FAULT` on a request makes that request suffer FAULT.
-`POST /sim/faults {"fault": FAULT, "count": N, "path": "/health"}` makes
-the next N requests suffer it. No count: all until cleared; 0: cleared.
-No path: all but probes (health, metrics, loads). DELETE clears all.
-
-\b
-FAULT is one of:
-  status=503          this status; status=503;retry-after=2 says when to retry
-  refuse              close the connection before any byte
-  reset               reset the connection (RST) before any byte
-  garbage             send bytes that are not HTTP, then close
-  stall               send nothing; stall=SECONDS goes on after that time
-  slow=SECONDS        wait before each event, or before an unstreamed answer
-  stall-after=N       stop after N events; with ;seconds=S, go on then
-  reset-after=N       reset the connection after N events
-  close-after=N       close it after N events, without the end of the body
-For an answer that is not streamed, N counts the bytes of its body."""
+SPELLINGS = (
+    "status=503[;retry-after=2], refuse, reset, garbage, stall[=SECONDS], slow=SECONDS, stall-after=N[;seconds=S], "
+    "reset-after=N, close-after=N"
+)
 
 
 class Ending(Enum):
@@ -93,7 +79,7 @@ def parse_fault(text: str) -> Fault:
     try:
         return valued_fault(name, value, parse_extras(rest))
     except ValueError:
-        raise RefusedError(400, f"unknown fault {text!r}\n{HELP}", "x-sim-fault") from None
+        raise RefusedError(400, f"unknown fault {text!r}: it is one of {SPELLINGS}", "x-sim-fault") from None
 
 
 def parse_extras(text: str) -> dict[str, float]:

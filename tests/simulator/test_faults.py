@@ -1,7 +1,7 @@
 import pytest
 
 from proxy.simulator.faults import (
-    HELP,
+    SPELLINGS,
     Cut,
     Ending,
     FailedStatus,
@@ -16,7 +16,7 @@ from proxy.simulator.faults import (
 )
 from proxy.simulator.refusal import RefusedError
 
-SPELLINGS: list[tuple[str, Fault]] = [
+EXAMPLES: list[tuple[str, Fault]] = [
     ("status=503", FailedStatus(503)),
     ("status=500;retry-after=2", FailedStatus(500, 2.0)),
     ("refuse", Refuse()),
@@ -32,14 +32,14 @@ SPELLINGS: list[tuple[str, Fault]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "fault"), SPELLINGS)
+@pytest.mark.parametrize(("text", "fault"), EXAMPLES)
 def test_a_fault_is_read_as_it_is_spelled(text: str, fault: Fault) -> None:
     assert parse_fault(text) == fault
 
 
-@pytest.mark.parametrize("name", [text.strip().partition("=")[0] for text, _ in SPELLINGS])
-def test_every_fault_is_in_the_help(name: str) -> None:
-    assert f"\n  {name}" in HELP
+@pytest.mark.parametrize("name", [text.strip().partition("=")[0] for text, _ in EXAMPLES])
+def test_every_fault_is_in_the_list_of_spellings(name: str) -> None:
+    assert name in SPELLINGS
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_every_fault_is_in_the_help(name: str) -> None:
     ["", "no", "status", "status=99", "status=x", "refuse=1", "slow", "stall-after", "close-after=1;x=2", "reset;x=1"],
 )
 def test_an_unknown_fault_is_refused_with_the_list(text: str) -> None:
-    with pytest.raises(RefusedError, match="FAULT is one of") as caught:
+    with pytest.raises(RefusedError, match="it is one of status=503") as caught:
         parse_fault(text)
     assert caught.value.status == 400
 
