@@ -23,38 +23,32 @@ async def attempt(
     """Send the message and wait for the head of its answer; UpstreamError if there is none.
 
     A kept-alive connection that ends without a byte of an answer was most likely closed by the engine while we wrote:
-    a `repeatable` request goes out once more, on a fresh connection, and that does not count as a retry.
+    a `repeatable` request goes out once more, on a fresh connection, and that does not count as a retry. Whatever goes
+    wrong, also a client that leaves, ends the connection.
     """
-    connection = pool.take()
-    if connection is not None:
-        try:
-            return connection, await _ask(connection, target, method, message, total_deadline, interim_to)
-        except UpstreamError as error:
-            if error.failure is not UpstreamFailure.RESET or connection.got_bytes or not repeatable:
-                raise
-    connection = await pool.open(target.timeouts.connect)
-    return connection, await _ask(connection, target, method, message, total_deadline, interim_to)
-
-
-async def _ask(
-    connection: UpstreamConnection,
-    target: BoundTarget,
-    method: bytes,
-    message: list[Piece],
-    total_deadline: float,
-    interim_to: DownstreamConnection | None,
-) -> ResponseHead:
-    """The head of the answer. Whatever goes wrong, also a client that leaves, ends the connection."""
+    timeouts = target.timeouts
     on_interim = None if interim_to is None else (lambda head: interim_to.write(interim_lines(head)))
-    try:
-        return await connection.send(
-            method,
-            message,
-            first_byte=target.timeouts.first_byte,
-            idle=target.timeouts.idle,
-            total_deadline=total_deadline,
-            on_interim=on_interim,
-        )
-    except BaseException:
-        connection.close()
-        raise
+    connection = pool.take()
+    pooled = connection is not None
+    while True:
+        if connection is None:
+            connection = await pool.open(timeouts.connect)
+        try:
+            head = await connection.send(
+                method,
+                message,
+                first_byte=timeouts.first_byte,
+                idle=timeouts.idle,
+                total_deadline=total_deadline,
+                on_interim=on_interim,
+            )
+        except UpstreamError as error:
+            connection.close()
+            if not pooled or not repeatable or error.failure is not UpstreamFailure.RESET or connection.got_bytes:
+                raise
+            connection, pooled = None, False
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection, head

@@ -45,41 +45,35 @@ class Forwarder:
 
     async def forward(self, call: Call) -> None:
         """Answer the call from its target, or from the first fallback that can; RequestError if none does."""
-        fallback = call.match.fallback
-        if not fallback:
-            error = await self._try_target(call, call.match.split.pick(), last=True)
-            if error is not None:
-                raise error
-            return
-        targets = (call.match.split.pick(), *fallback)
-        for position, target in enumerate(targets, 1):
-            error = await self._try_target(call, target, last=position == len(targets))
+        first, fallback = call.match.split.pick(), call.match.fallback
+        error = await self._try_target(call, first, last=not fallback)
+        for position, target in enumerate(fallback, 1):
             if error is None:
                 return
-        assert error is not None
-        raise error
+            error = await self._try_target(call, target, last=position == len(fallback))
+        if error is not None:
+            raise error
 
     async def _try_target(self, call: Call, target: BoundTarget, *, last: bool) -> RequestError | None:
-        """None if the client has its answer, else why this target has none."""
+        """None if the client has its answer, else why this target has none. A lease is given back in the same block."""
         server = call.snapshot.servers[target.server]
         error = self._admit(call, target.server)
         if error is not None:
             return error
         journey = Journey(call, target, server, last)
-        while True:
+        while journey.error is None:
             endpoint = server.pick(journey.tried)
             if endpoint is None:
                 return _no_endpoint(target.server)
             endpoint.in_flight += 1
             try:
-                answered = await self._try_endpoint(journey, endpoint)
+                if await self._try_endpoint(journey, endpoint):
+                    return None
             finally:
                 endpoint.in_flight -= 1
-            if answered:
-                return None
-            if journey.error is not None:
-                return journey.error
-            await asyncio.sleep(journey.pause)
+            if journey.pause:
+                await asyncio.sleep(journey.pause)
+        return journey.error
 
     def _admit(self, call: Call, name: str) -> RequestError | None:
         """Take a permit of the server's rate limit; how things stand goes into the answer's head."""
@@ -104,33 +98,36 @@ class Forwarder:
         """Whether the client has its answer. If not, the journey holds a pause before the next try, or the error."""
         call, pool = journey.call, journey.server.pools[endpoint]
         record = journey.begin(endpoint)
+        head = call.request.head
         try:
-            connection, head = await attempt(
+            connection, answer = await attempt(
                 pool,
                 journey.target,
-                call.request.head.method,
+                head.method,
                 call.message_for(endpoint, journey.body),
                 total_deadline=journey.total_deadline(self._sweeper.now),
                 repeatable=journey.repeatable,
-                interim_to=None if call.request.head.http10 else call.downstream,
+                interim_to=None if head.http10 else call.downstream,
             )
         except UpstreamError as error:
             record.outcome = error.failure.value
             journey.failed(error, self._random)
             return False
         try:
-            if journey.wants_retry(head, self._random):
-                record.outcome = str(head.status)
+            record.outcome = "ok" if answer.status < 500 else str(answer.status)
+            if answer.status in journey.target.retries.statuses and journey.wants_retry(answer, self._random):
                 return False
-            record.outcome = "ok" if head.status < 500 else str(head.status)
-            await self._answer(call, connection, head, record)
+            if connection.complete:
+                self._answer_whole(call, connection, answer)
+            else:
+                await self._stream(call, connection, answer, record)
         finally:
             pool.give_back(connection)
         return True
 
-    async def _answer(self, call: Call, upstream: UpstreamConnection, head: ResponseHead, record: Attempt) -> None:
-        """Pass the answer on, to its end."""
-        exchange, downstream, request = call.exchange, call.downstream, call.request.head
+    def _begin_answer(self, call: Call, head: ResponseHead) -> tuple[Framing, bool, bytes]:
+        """How the client is answered: the framing, whether its connection stays open, and the head."""
+        exchange, request = call.exchange, call.request.head
         exchange.first_byte = time.perf_counter()
         exchange.status = head.status
         framing = response_framing(head, request.http10)
@@ -143,26 +140,33 @@ class Forwarder:
             request_id=call.lines.request_id,
             extra=call.extra,
         )
-        if upstream.complete:
-            chunks = upstream.take_chunks()
-            if chunks:
-                exchange.bytes_out += sum(map(len, chunks))
-                lines += framed(chunks, framing)
-            downstream.write(lines + LAST_CHUNK if framing is Framing.CHUNKED else lines)
-            downstream.finish(keep_alive)
-            return
-        relay = Relay(downstream, exchange, framing, lines, self._loop)
+        return framing, keep_alive, lines
+
+    def _answer_whole(self, call: Call, upstream: UpstreamConnection, head: ResponseHead) -> None:
+        """An answer that is all here leaves in one write."""
+        framing, keep_alive, data = self._begin_answer(call, head)
+        chunks = upstream.take_chunks()
+        if chunks:
+            call.exchange.bytes_out += sum(map(len, chunks))
+            data += framed(chunks, framing)
+        call.downstream.write(data + LAST_CHUNK if framing is Framing.CHUNKED else data)
+        call.downstream.finish(keep_alive)
+
+    async def _stream(self, call: Call, upstream: UpstreamConnection, head: ResponseHead, record: Attempt) -> None:
+        """Pass an answer on as it comes, to its end; an end too soon is made plain to the client."""
+        framing, keep_alive, lines = self._begin_answer(call, head)
+        relay = Relay(call.downstream, call.exchange, framing, lines, self._loop)
         relay.start(upstream)
         error = await relay.done
         if error is None:
-            downstream.finish(keep_alive)
+            call.downstream.finish(keep_alive)
             return
         record.outcome = error.failure.value
-        exchange.failure = "cut"
+        call.exchange.failure = "cut"
         if head.content_type.startswith(_EVENT_STREAM) and framing is not Framing.LENGTH:
-            downstream.cut(relay.last_words(as_request_error(error), request.target))
+            call.downstream.cut(relay.last_words(as_request_error(error), call.request.head.target))
         else:
-            downstream.abort()
+            call.downstream.abort()
 
 
 class Journey:
@@ -211,9 +215,7 @@ class Journey:
             self.error = as_request_error(error)
 
     def wants_retry(self, head: ResponseHead, random: Callable[[], float]) -> bool:
-        """Whether an answer of this status is dropped and another one asked for."""
-        if head.status not in self.target.retries.statuses:
-            return False
+        """Whether an answer, whose status is one to retry on, is dropped and another one asked for."""
         if not self.repeatable:
             return False
         pause = self._pause_after(head, random)

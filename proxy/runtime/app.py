@@ -42,6 +42,7 @@ FLUSH_INTERVAL = 0.25
 SLICE = 0.004
 """Seconds of work on a new configuration between two looks at the event loop."""
 
+_LOCAL_PATHS = frozenset({b"/health", b"/ready", b"/v1/models"})
 _OK = b'{"status":"ok"}'
 _DRAINING = b'{"status":"draining"}'
 
@@ -72,9 +73,7 @@ class App:
             trusted_proxies=settings.trusted_proxies,
             on_refusal=self._refused,
         )
-        self._forwarder = Forwarder(
-            loop, self._sweeper, random=random.random, draining=lambda: self._server.draining
-        )
+        self._forwarder = Forwarder(loop, self._sweeper, random=random.random, draining=lambda: self._server.draining)
 
     # --- a worker's life ---------------------------------------------------------------------------------------------
 
@@ -178,12 +177,12 @@ class App:
     async def handle(self, downstream: DownstreamConnection, request: Request) -> None:
         """Answer one request, whatever happens, and hand over the record of it."""
         head = request.head
-        exchange = Exchange(
-            "", downstream.client, head.method.decode(), head.target.decode("latin-1"), time.perf_counter()
-        )
-        exchange.bytes_in = len(request.body)
+        method, target = head.method.decode(), head.target.decode("latin-1")
+        exchange = Exchange("", downstream.client, method, target, time.perf_counter(), bytes_in=len(request.body))
         try:
-            await self._serve(downstream, request, exchange)
+            call = self._route(downstream, request, exchange)
+            if call is not None:
+                await self._forwarder.forward(call)
         except RequestError as error:
             self._tell(downstream, request, exchange, error)
         except asyncio.CancelledError:
@@ -201,11 +200,14 @@ class App:
             if self._access_log is not None:
                 self._access_log.write(exchange)
 
-    async def _serve(self, downstream: DownstreamConnection, request: Request, exchange: Exchange) -> None:
+    def _route(self, downstream: DownstreamConnection, request: Request, exchange: Exchange) -> Call | None:
+        """Where the request goes; None if it was answered here."""
         snapshot = self._snapshot
         path = request.head.path
-        if self._serve_locally(path, downstream, request, exchange, snapshot) or snapshot is None:
-            return
+        if path in _LOCAL_PATHS and self._serve_locally(path, downstream, request, exchange, snapshot):
+            return None
+        if snapshot is None:
+            raise RequestError(503, "no configuration is in force yet", kind="server_error", retry_after=1.0)
         number = b"%b-%x" % (self._request_prefix, next(self._request_number))
         lines = RequestLines(request.head, downstream, number)
         exchange.request_id = lines.request_id.decode("latin-1")
@@ -216,7 +218,7 @@ class App:
             raise _no_route(facts, request)
         exchange.route = match.route
         exchange.rule = match.rule
-        await self._forwarder.forward(Call(downstream, request, facts, match, snapshot, exchange, lines))
+        return Call(downstream, request, facts, match, snapshot, exchange, lines)
 
     def _serve_locally(
         self,
@@ -230,13 +232,10 @@ class App:
         status, body = 200, _OK
         if path == b"/v1/models" and request.head.method in {b"GET", b"HEAD"} and snapshot is not None:
             body = snapshot.models
-        elif path == b"/ready":
-            if self._server.draining or snapshot is None:
-                status, body = 503, _DRAINING
-        elif path != b"/health":
-            if snapshot is None:
-                raise RequestError(503, "no configuration is in force yet", kind="server_error", retry_after=1.0)
+        elif path == b"/v1/models":
             return False
+        elif path == b"/ready" and (self._server.draining or snapshot is None):
+            status, body = 503, _DRAINING
         keep_alive = request.head.keep_alive and not self._server.draining
         exchange.status = status
         exchange.bytes_out = len(body)

@@ -1,5 +1,7 @@
 """What both directions know of HTTP fields: which of them stop at a proxy, and what a Connection field names."""
 
+from functools import lru_cache
+
 Field = tuple[bytes, bytes, bytes]
 """A header field: its lower-case name, its name as it came, its value."""
 
@@ -33,6 +35,7 @@ PROTECTED = frozenset({
 })  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def connection_options(value: bytes) -> frozenset[bytes]:
     """The options of a Connection field, lower-case, empty items dropped."""
     return frozenset(option for item in value.lower().split(b",") if (option := item.strip(b" \t")))
