@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 # Up to this many candidates a least-request choice looks at all of them; above, at two drawn ones (Mitzenmacher, "The
-# power of two choices", 2001): 16 cost 2 µs to look at (benchmarks/routing.py).
+# Power of Two Choices", 2001). 16 cost 1 µs, and any number above them 0.5 (benchmarks/routing.py).
 EXACT_SCAN = 16
 
 # Draws until a candidate is accepted, before all are weighed at once.

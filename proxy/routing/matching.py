@@ -1,6 +1,6 @@
 """Conditions, matches and rules as prepared predicates on a request."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 import re2
@@ -68,6 +68,12 @@ def compile_condition(condition: Condition) -> Predicate:
             return _compile_optional(lambda facts: facts.field(keys), test)
         case _:
             assert_never(condition)
+
+
+def compile_globs(patterns: Sequence[str]) -> TextPredicate:
+    """A predicate for a name that fits one of several globs."""
+    tests = [compile_glob(pattern) for pattern in patterns]
+    return tests[0] if len(tests) == 1 else lambda name: any(test(name) for test in tests)
 
 
 def compile_glob(pattern: str) -> TextPredicate:

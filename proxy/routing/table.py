@@ -45,14 +45,10 @@ Steps = tuple[Step, ...]
 
 
 class GlobSteps(NamedTuple):
-    """A route that names models by globs: the tests of a name, and the walk for those that pass one."""
+    """A route that names models by globs: the test of a name, and the walk for a name that passes it."""
 
-    tests: tuple[TextPredicate, ...]
+    names: TextPredicate
     steps: Steps
-
-    def names(self, model: str) -> bool:
-        """Whether one of the globs fits."""
-        return any(test(model) for test in self.tests)
 
 
 @dataclass(slots=True)
@@ -102,13 +98,11 @@ class RoutingTable:
         return None
 
     def _lookup_indirect(self, model: str, facts: RequestFacts) -> RouteMatch | None:
-        for tests, steps in self._globs:
-            for test in tests:
-                if test(model):
-                    found = _first(steps, facts)
-                    if found is not None:
-                        return found
-                    break
+        for names, steps in self._globs:
+            if names(model):
+                found = _first(steps, facts)
+                if found is not None:
+                    return found
         return _first(self._adapters.get(model, ()), facts)
 
     def walk(self, model: str | None) -> Iterator[Step]:

@@ -186,6 +186,15 @@ def test_a_route_whose_rules_all_fail_passes_on() -> None:
     assert answer(table, FakeRequest("m", headers={"x-tier": "1"})) == ("strict", "only")
 
 
+def test_a_glob_passes_on_to_the_next_glob_and_then_to_the_adapters() -> None:
+    table = table_of(
+        route("two", models="x* m*", header="b"), route("one", models="m*", header="a"), route("l", adapters="m")
+    )
+    assert answer(table, FakeRequest("m", headers={"a": ""})) == ("one", "only")
+    assert answer(table, FakeRequest("m", headers={"b": ""})) == ("two", "only")
+    assert answer(table, FakeRequest("m")) == ("l", "only")
+
+
 def test_a_request_without_a_model_meets_only_routes_that_name_none() -> None:
     table = table_of(route("all", models="*"), route("none", header="x"))
     assert answer(table, FakeRequest(None)) is None
