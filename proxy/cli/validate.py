@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from proxy.config.document import parse_documents
-from proxy.config.loader import gather, load
+from proxy.config.loader import load
 from proxy.config.problems import Problems
 from proxy.config.settings import holds_settings, load_settings, locate_settings
 from proxy.errors import Problem, Severity
@@ -113,7 +113,7 @@ def _judge_routes(paths: Sequence[str]) -> Verdict:
     return Verdict(loaded.problems, loaded.files, len(loaded.config.servers), len(loaded.config.routes))
 
 
-# --- for people --------------------------------------------------------------------------------------------------------
+# --- for people -------------------------------------------------------------------------------------------------------
 
 
 def _print_text(verdict: Verdict, strict: bool) -> None:
@@ -185,7 +185,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-# --- for programs ------------------------------------------------------------------------------------------------------
+# --- for programs -----------------------------------------------------------------------------------------------------
 
 
 def _print_json(verdict: Verdict, strict: bool) -> None:

@@ -15,6 +15,8 @@ class Assembly:
     problems: Problems
     servers: dict[str, ModelServer] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
+    # Those without an error of their own: what a broken rule would have matched is not known.
+    sound_routes: list[Route] = field(default_factory=list)
     declared: dict[str, Place] = field(default_factory=dict)
     route_names: dict[str, Place] = field(default_factory=dict)
     # Servers' names as targets give them.
@@ -34,13 +36,21 @@ class Assembly:
             message = f"the route {quoted(node)} was already defined at {_where(first)}"
             self.problems.error(node.place, Code.DUPLICATE_NAME, message)
 
+    def add_route(self, route: Route, *, sound: bool) -> None:
+        """A route in its place after those before it; a sound one was read without an error."""
+        self.routes.append(route)
+        if sound:
+            self.sound_routes.append(route)
+
 
 def config_of(assembly: Assembly, version: str) -> Config:
     """The configuration as a whole, after every check that needs all of its files."""
     if not assembly.incomplete:
         _check_references(assembly)
+    if not assembly.problems.failed:
+        # Otherwise the route that would use it may be the broken one.
         _check_use(assembly)
-    for route in assembly.routes:
+    for route in assembly.sound_routes:
         _check_rules(route, assembly.problems)
     _check_reach(assembly)
     return Config(servers=dict(assembly.servers), routes=tuple(assembly.routes), version=version)
@@ -88,7 +98,7 @@ def _check_reach(assembly: Assembly) -> None:
     """Tell of routes whose every model and adapter is taken whole by routes that come before them."""
     taken: dict[tuple[str, str], Origin] = {}
     # The order in which candidates are asked: by priority, then as they stand in the files.
-    for route in sorted(assembly.routes, key=lambda route: -route.priority):
+    for route in sorted(assembly.sound_routes, key=lambda route: -route.priority):
         names = [("model", model) for model in route.models] + [("adapter", adapter) for adapter in route.adapters]
         subjects = names or [("", "")]
         first = taken.get(subjects[0])

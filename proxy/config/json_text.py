@@ -111,7 +111,9 @@ class _Reading:
 
     def _entry(self, parent: Place, depth: int, entries: dict[str, Node], marks: dict[str, tuple[int, int]]) -> None:
         if (first := self._peek()) != '"':
-            raise _Unreadable(self._index, "a comma before }" if first == "}" else "a key in double quotes is missing")
+            raise _Unreadable(
+                self._index, "a surplus comma before }" if first == "}" else "a key in double quotes is missing"
+            )
         at = self.place(self._index, parent, "")
         key = self._string()
         if self._peek() != ":":
@@ -148,4 +150,4 @@ class _Reading:
 def _instead_of_a_value(first: str) -> str:
     if not first:
         return "it ends before it is complete"
-    return f"a comma before {first}" if first in "]}" else "a value is missing or is not one of JSON's"
+    return f"a surplus comma before {first}" if first in "]}" else "a value is missing or is not one of JSON's"

@@ -125,9 +125,10 @@ def _read_routes(node: Node, assembly: Assembly) -> None:
         mismatch(node, assembly.problems, "a list of routes")
         return
     for item in node.items:
+        before = assembly.problems.errors
         route = _read_route(item, assembly)
         if route is not None:
-            assembly.routes.append(route)
+            assembly.add_route(route, sound=assembly.problems.errors == before)
 
 
 def _read_route(node: Node, assembly: Assembly) -> Route | None:

@@ -104,9 +104,9 @@ def described(node: Node) -> str:
     """What was found instead of what was expected; never a value that came from a variable."""
     match node:
         case ListNode():
-            return "a list"
+            return "a list" if node.items else "an empty list"
         case MappingNode():
-            return "a mapping"
+            return "a mapping" if node.entries else "an empty mapping"
         case ScalarNode(hidden=True):
             return "a value that comes from a variable"
         case ScalarNode(value=None):
@@ -121,7 +121,7 @@ def described(node: Node) -> str:
 
 def quoted(node: ScalarNode) -> str:
     """A scalar's text in quotes, or a stand-in where it came from a variable."""
-    return "(from a variable)" if node.hidden else shown(node.text)
+    return "'…' (from a variable)" if node.hidden else shown(node.text)
 
 
 def rebased(node: Node, place: Place) -> Node:

@@ -5,7 +5,6 @@ from math import ceil
 from proxy.config.codes import Code
 from proxy.config.fields import Fields, fields_of
 from proxy.config.kinds import (
-    alternatives,
     boolean,
     duration,
     duration_or_zero,
@@ -122,5 +121,5 @@ def together(fields: Fields, names: tuple[str, ...]) -> None:
     """These fields make sense only when all of them are given."""
     missing = [field for field in names if fields.filled(field) is None]
     if missing and len(missing) < len(names):
-        message = f"{alternatives(missing)} is missing: {' and '.join(names)} belong together"
+        message = f"the key {missing[0]!r} is missing: {' and '.join(names)} belong together"
         fields.problems.error(fields.place, Code.MISSING_KEY, message)

@@ -47,6 +47,11 @@ class Problems:
         return self._suggestions[remembered]
 
     @property
+    def errors(self) -> int:
+        """How many of them are errors."""
+        return self._errors
+
+    @property
     def failed(self) -> bool:
         """At least one of them is an error."""
         return self._errors > 0

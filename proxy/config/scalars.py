@@ -17,14 +17,18 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,40}|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE
 
 
 def scalar(place: Place, text: str, *, plain: bool, variables: Mapping[str, str], problems: Problems) -> ScalarNode:
-    """A scalar with its variables expanded; only a plain one (not quoted) can become a number, a boolean or null."""
+    """A scalar with its variables expanded. A quoted one stays a text, unless it came from a variable: inside { } such
+    a value must be quoted, and may still be meant as a number."""
     hidden = faulty = False
     if "${" in text:
         expansion = expand(text, variables)
         for fault in expansion.faults:
             problems.error(place, Code.BAD_VARIABLE, fault)
         text, hidden, faulty = expansion.text, expansion.hidden, bool(expansion.faults)
-    return ScalarNode(place, text, resolved(text) if plain else text, hidden, faulty)
+    value = resolved(text) if plain or hidden else text
+    if value is None and not plain:
+        value = text
+    return ScalarNode(place, text, value, hidden, faulty)
 
 
 def resolved(text: str) -> str | int | float | bool | None:

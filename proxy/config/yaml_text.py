@@ -117,7 +117,9 @@ class _Composer:
         here = self._place(event, place, "?")
         if isinstance(event, yaml.AliasEvent):
             self._stop(here, Code.BAD_ALIAS, "a key cannot be an alias; put it in quotes if a text is meant")
-        self._stop(here, Code.WRONG_TYPE, "a key must be a text, not a list or a mapping")
+        self._stop(
+            here, Code.WRONG_TYPE, "a key must be a text, not a list or a mapping; put it in quotes if a text is meant"
+        )
         raise AssertionError
 
     def _merge(self, node: Node, place: Place, entries: dict[str, Node], marks: dict[str, tuple[int, int]]) -> None:
@@ -184,6 +186,8 @@ def _advice(context: str, problem: str, text: str, index: int) -> str:
         return f"a value cannot begin with {found}; quote it"
     if "mapping values are not allowed" in problem:
         return "a colon is not allowed here; check the indentation, or quote the value"
+    if "flow" in context and "${" in text[max(0, index - 1) : index + 1]:
+        return "inside { } and [ ], a value with ${…} must be in quotes"
     if "unexpected end of stream" in problem and "quoted scalar" in context:
         return "a quote is opened here and never closed"
     return f"{problem} {context}".strip()
