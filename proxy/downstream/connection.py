@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import deque
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -122,7 +122,7 @@ class DownstreamConnection(asyncio.Protocol):
     # --- the transport's calls ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by descent
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.client = peer[0] if isinstance(peer, tuple) else "local"
