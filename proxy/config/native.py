@@ -177,10 +177,10 @@ def _read_rules(fields: Fields, assembly: Assembly) -> tuple[Rule, ...]:
 
 def _check_rule_names(node: ListNode, rules: tuple[Rule, ...], problems: Problems) -> None:
     names = [rule.name for rule in rules]
-    if len(set(names)) == len(names):
+    if len(set(names)) == len(names) or len(rules) < len(node.items):
         return
     seen: set[str] = set()
-    for rule, item in zip(rules, node.items, strict=False):
+    for rule, item in zip(rules, node.items, strict=True):
         if rule.name in seen:
             written = item.entries.get("name") if isinstance(item, MappingNode) else None
             said = quoted(written) if isinstance(written, ScalarNode) else repr(rule.name)
