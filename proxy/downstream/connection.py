@@ -87,6 +87,7 @@ class DownstreamConnection(asyncio.Protocol):
         "_phase",
         "_queue",
         "_reading_paused",
+        "_send_deadline",
         "_task",
         "_transport",
         "active",
@@ -107,6 +108,7 @@ class DownstreamConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._phase = Phase.HEAD
         self._deadline = math.inf
+        self._send_deadline = math.inf
         self._closing = False
         self._reading_paused = False
         self.active: Request | None = None
@@ -171,16 +173,17 @@ class DownstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._deadline = self._owner.sweeper.now + self._owner.limits.send_timeout
+        self._send_deadline = self._owner.sweeper.now + self._owner.limits.send_timeout
         if self.source is not None:
             self.source.pause_reading()
 
     def resume_writing(self) -> None:
         self.writable = True
-        if self._phase is Phase.BUSY:
-            self._deadline = math.inf
+        self._send_deadline = math.inf
         if self.source is not None:
             self.source.resume_reading()
+        elif self._phase is Phase.BUSY and self.active is None:
+            self._advance()
 
     # --- what the handler calls --------------------------------------------------------------------------------------
 
@@ -243,11 +246,14 @@ class DownstreamConnection(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Act on a deadline that has passed (the sweeper calls this)."""
+        if now >= self._send_deadline:
+            self.abort()
+            return
         if now < self._deadline:
             return
         self._deadline = math.inf
-        if self._phase in {Phase.LINGER, Phase.BUSY}:
-            self.abort()
+        if self._phase is Phase.LINGER:
+            self._end_linger()
         elif self._phase is Phase.IDLE or not self._assembly.receiving:
             self._hang_up()
         else:
@@ -258,24 +264,27 @@ class DownstreamConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         parser, assembly = self._parser, self._assembly
-        if parser is None:
-            return
-        assembly.begin_feed(data)
-        try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # We never switch protocols: what follows is the next request.
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self._feed(rest)
-        except httptools.HttpParserError as error:
-            assembly.failed(error)
-        assembly.end_feed()
+        while data and parser is not None:
+            assembly.begin_feed(data)
+            rest = b""
+            try:
+                parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # We never switch protocols: what follows is the next request.
+                rest = data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                assembly.failed(error)
+            assembly.end_feed()
+            data = rest
 
     def _advance(self) -> None:
         """Answer the next request that waits; none: wait for what is being received."""
         if not self._queue:
             self._await_rest()
+            return
+        if not self.writable:
+            # The answers of a client that pipelines and does not read would pile up here.
+            self._wait(Phase.BUSY, math.inf)
             return
         item = self._queue.popleft()
         if isinstance(item, RequestError):
@@ -323,8 +332,17 @@ class DownstreamConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        self._wait(Phase.LINGER, LINGER if self.writable else self._owner.limits.send_timeout)
+        self._wait(Phase.LINGER, LINGER)
+        if self.writable and transport.get_write_buffer_size():
+            self._send_deadline = self._owner.sweeper.now + self._owner.limits.send_timeout
         if transport.can_write_eof():
             transport.write_eof()
         else:
             transport.close()
+
+    def _end_linger(self) -> None:
+        """The client has had its time, unless bytes still wait here for a slow one: then `send_timeout` bounds it."""
+        if self._transport is not None and self._transport.get_write_buffer_size() and self._send_deadline < math.inf:
+            self._wait(Phase.LINGER, LINGER)
+        else:
+            self.abort()
