@@ -42,12 +42,13 @@ def _method(run: Run) -> str:
   or events that came back. It says what a core can carry; requests a second say so only as long as load and stub do not
   fill their own core first.
 - *Plain requests*: wrk, {CONNECTIONS} connections, each posting {BODY_BYTES} bytes of chat request as soon as the last
-  answer is there; the stub is nginx, which answers {ANSWER_BYTES} bytes from its configuration. {durations.plain:g} s after
-  {durations.warm_up:g} s of warming up. Latencies are those at full load; *alone* is the median at one connection.
+  answer is there; the stub is nginx, which answers {ANSWER_BYTES} bytes from its configuration.
+  {durations.plain:g} s after {durations.warm_up:g} s of warming up. Latencies are
+  those at full load; *alone* is the median at one connection.
 - *Streams*: the stub sends events of about 200 bytes, a chunk each, at a set pace, with the time of sending in each.
   *Added to the first event*: {durations.first_events} requests one after the other on one connection, time from the
-  request to its first event, less the same without a proxy. *Added to an event*: an event's age on arrival, less the same without
-  a proxy, on calm streams ({durations.calm:g} s). *Processor time for each event*: on busy streams
+  request to its first event, less the same without a proxy. *Added to an event*: an event's age on arrival, less the
+  same without a proxy, on calm streams ({durations.calm:g} s). *Processor time for each event*: on busy streams
   ({durations.streams:g} s).
   *Memory for each stream*: growth of resident memory while idle streams are open, divided by their number; what the
   kernel holds for sockets is not in it.

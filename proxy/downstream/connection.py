@@ -305,7 +305,7 @@ class DownstreamConnection(asyncio.Protocol):
         if self._phase is not Phase.BODY:
             self._wait(Phase.BODY, limits.body_timeout)
             assembly.body_deadline = self._deadline
-            if assembly.head.expects_continue and not assembly.size:
+            if assembly.head.said.expects_continue and not assembly.size:
                 self.write(_CONTINUE)
         # Each KiB buys one more second, so a body that trickles is cut and one that flows is not.
         self._deadline = assembly.body_deadline + assembly.size / 1024

@@ -28,14 +28,14 @@ class Facts:
         self.model: str | None = None
         self.model_span: tuple[int, int] | None = None
         if request.body:
-            self._find_model(request, head.content_type)
+            self._find_model(request, head.said.content_type)
 
     def header(self, name: str) -> str | None:
         """A header's value, several fields joined."""
         headers = self._headers
         if headers is None:
             headers = self._headers = {}
-            for key, _, value in self._request.head.fields:
+            for key, _, value in self._request.head.said.fields:
                 headers[key] = headers[key] + b", " + value if key in headers else value
         found = headers.get(name.encode("latin-1", "replace"))
         return None if found is None else found.strip(b" \t").decode("utf-8", "surrogateescape")

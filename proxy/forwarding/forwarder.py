@@ -107,7 +107,7 @@ class Forwarder:
                 call.message_for(endpoint, journey.body),
                 total_deadline=journey.total_deadline(self._sweeper.now),
                 repeatable=journey.repeatable,
-                interim_to=None if head.http10 else call.downstream,
+                interim_to=None if head.said.http10 else call.downstream,
             )
         except UpstreamError as error:
             record.outcome = error.failure.value
@@ -130,12 +130,13 @@ class Forwarder:
         exchange, request = call.exchange, call.request.head
         exchange.first_byte = time.perf_counter()
         exchange.status = head.status
-        framing = response_framing(head, request.http10)
-        keep_alive = request.keep_alive and framing is not Framing.CLOSE and not self._draining()
+        http10 = request.said.http10
+        framing = response_framing(head, http10)
+        keep_alive = request.said.keep_alive and framing is not Framing.CLOSE and not self._draining()
         lines = response_lines(
             head,
             framing,
-            http10=request.http10,
+            http10=http10,
             keep_alive=keep_alive,
             request_id=call.lines.request_id,
             extra=call.extra,
@@ -163,7 +164,7 @@ class Forwarder:
             return
         record.outcome = error.failure.value
         call.exchange.failure = "cut"
-        if head.content_type.startswith(_EVENT_STREAM) and framing is not Framing.LENGTH:
+        if head.said.content_type.startswith(_EVENT_STREAM) and framing is not Framing.LENGTH:
             call.downstream.cut(relay.last_words(as_request_error(error), call.request.head.target))
         else:
             call.downstream.abort()
@@ -242,7 +243,7 @@ class Journey:
         pause = self._backoff(random)
         if any(endpoint.available and endpoint not in self.tried for endpoint in self.server.endpoints):
             return pause
-        for name, _, value in head.fields:
+        for name, _, value in head.said.fields:
             if name == b"retry-after":
                 wish = parse_retry_after(value, time.time())
                 if wish is not None:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from proxy.downstream.connection import DownstreamConnection
 from proxy.wire.fields import HOP_BY_HOP, PROTECTED
 from proxy.wire.request_gate import RequestHead
-from proxy.wire.response_gate import Framing, ResponseHead
+from proxy.wire.response_gate import Framing, ResponseFields, ResponseHead
 
 # Written anew for each endpoint, or meant for the proxy alone.
 _NOT_FORWARDED = HOP_BY_HOP | {
     b"host",
-    b"content-length",
     b"expect",
     b"forwarded",
     b"x-forwarded-for",
@@ -20,7 +19,6 @@ _NOT_FORWARDED = HOP_BY_HOP | {
     b"x-request-id",
     b"via",
 }
-_NOT_RETURNED = HOP_BY_HOP | {b"content-length"}
 MAX_REQUEST_ID = 128
 """Bytes of a request id that is taken over from a trusted proxy."""
 
@@ -28,50 +26,59 @@ MAX_REQUEST_ID = 128
 class RequestLines:
     """The part of a request's head that is the same for every endpoint, and the id that the request goes by."""
 
-    __slots__ = ("_head", "common", "request_id")
+    __slots__ = ("_common", "_head", "request_id")
 
     def __init__(self, head: RequestHead, client: DownstreamConnection, fallback_id: bytes) -> None:
-        dropped = head.dropped - PROTECTED if head.dropped else head.dropped
-        lines: list[bytes] = []
-        said: dict[bytes, bytes] = {}
-        for name, spelled, value in head.fields:
-            if name in _NOT_FORWARDED:
-                said[name] = said[name] + b", " + value if name in said else value
-            elif not dropped or name not in dropped:
-                lines.append(spelled + b": " + value)
-        if not client.trusted:
-            said = {b"via": said[b"via"]} if b"via" in said else {}
+        said = head.said
+        forwarded = said.forwarded
+        if forwarded is None or head.authority is not None:
+            forwarded = _forwarded(head, client)
+            if head.authority is None:
+                said.forwarded = forwarded
         self._head = head
-        self.request_id = said.get(b"x-request-id", fallback_id)[:MAX_REQUEST_ID] or fallback_id
-        lines += _forwarded(said, head, client)
-        lines.append(b"X-Request-Id: " + self.request_id)
-        self.common = b"\r\n".join(lines)
+        self._common, told_id = forwarded
+        self.request_id = told_id or fallback_id
 
     def for_endpoint(self, host: bytes, prefix: bytes, body_length: int) -> bytes:
-        """The whole head. A request that came without a body, and whose method expects none, goes without a length."""
+        """The whole head. A request that came without a body goes without a length."""
         head = self._head
-        if body_length or head.content_length is not None or head.chunked:
-            return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b\r\nContent-Length: %d\r\n\r\n" % (
-                head.method, prefix, head.target, host, self.common, body_length,
-            )  # fmt: skip
-        return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b\r\n\r\n" % (head.method, prefix, head.target, host, self.common)
+        start = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-Id: %b\r\n" % (
+            head.method, prefix, head.target, host, self._common, self.request_id,
+        )  # fmt: skip
+        if body_length or head.has_body:
+            return b"%bContent-Length: %d\r\n\r\n" % (start, body_length)
+        return start + b"\r\n"
 
 
-def _forwarded(said: dict[bytes, bytes], head: RequestHead, client: DownstreamConnection) -> list[bytes]:
-    """Who asked, by which scheme, for which host. What a trusted proxy said before us stands before what we see."""
+def _forwarded(head: RequestHead, client: DownstreamConnection) -> tuple[bytes, bytes]:
+    """The client's fields as they go on, with ours behind them; and the id that a trusted proxy gave the request."""
+    dropped = head.said.dropped - PROTECTED
+    lines: list[bytes] = []
+    told: dict[bytes, bytes] = {}
+    for name, spelled, value in head.said.fields:
+        if name in _NOT_FORWARDED:
+            told[name] = told[name] + b", " + value if name in told else value
+        elif name not in dropped:
+            lines.append(spelled + b": " + value + b"\r\n")
+    if not client.trusted:
+        told = {b"via": told[b"via"]} if b"via" in told else {}
+    return b"".join(lines) + _origin(told, head, client), told.get(b"x-request-id", b"")[:MAX_REQUEST_ID]
+
+
+def _origin(told: dict[bytes, bytes], head: RequestHead, client: DownstreamConnection) -> bytes:
+    """Who asked, by which scheme, for which host. What a trusted proxy told before us stands before what we see."""
     address = client.client.encode()
-    before = said.get(b"x-forwarded-for")
-    lines = [
-        b"X-Forwarded-For: " + (before + b", " + address if before else address),
-        b"X-Forwarded-Proto: " + said.get(b"x-forwarded-proto", b"https" if client.secure else b"http"),
-    ]
-    host = said.get(b"x-forwarded-host", head.host)
-    if host:
-        lines.append(b"X-Forwarded-Host: " + host)
-    via = said.get(b"via")
-    ours = b"1.0 penstock" if head.http10 else b"1.1 penstock"
-    lines.append(b"Via: " + (via + b", " + ours if via else ours))
-    return lines
+    before = told.get(b"x-forwarded-for")
+    scheme = told.get(b"x-forwarded-proto", b"https" if client.secure else b"http")
+    host = told.get(b"x-forwarded-host", head.host)
+    via = told.get(b"via")
+    ours = b"1.0 penstock" if head.said.http10 else b"1.1 penstock"
+    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n%bVia: %b\r\n" % (
+        before + b", " + address if before else address,
+        scheme,
+        b"X-Forwarded-Host: %b\r\n" % host if host else b"",
+        via + b", " + ours if via else ours,
+    )
 
 
 def response_framing(upstream: ResponseHead, http10: bool) -> Framing:
@@ -91,26 +98,36 @@ def response_lines(
     extra: Sequence[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """The head of an answer as the client gets it. The request's id is told unless the engine tells one of its own."""
-    dropped = upstream.dropped - PROTECTED if upstream.dropped else upstream.dropped
-    lines = [b"HTTP/1.1 %d %b" % (upstream.status, upstream.reason)]
-    for name, spelled, value in upstream.fields:
-        if name not in _NOT_RETURNED and (not dropped or name not in dropped):
-            lines.append(spelled + b": " + value)
-            if name == b"x-request-id":
-                request_id = b""
-    if request_id:
-        lines.append(b"X-Request-Id: " + request_id)
-    lines += [name + b": " + value for name, value in extra]
+    said = upstream.said
+    if said.returned is None:
+        said.returned = _returned(said)
+    fields, tells_id = said.returned
+    parts = [b"HTTP/1.1 %d %b\r\n" % (upstream.status, upstream.reason), fields]
+    if request_id and not tells_id:
+        parts.append(b"X-Request-Id: %b\r\n" % request_id)
+    parts += [b"%b: %b\r\n" % field for field in extra]
     if framing is Framing.CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked")
+        parts.append(b"Transfer-Encoding: chunked\r\n")
     elif upstream.length is not None and upstream.status != 204 and framing is not Framing.CLOSE:
-        lines.append(b"Content-Length: %d" % upstream.length)
+        parts.append(b"Content-Length: %d\r\n" % upstream.length)
     if not keep_alive:
-        lines.append(b"Connection: close")
+        parts.append(b"Connection: close\r\n")
     elif http10:
-        lines.append(b"Connection: keep-alive")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _returned(said: ResponseFields) -> tuple[bytes, bool]:
+    """The engine's fields as the client gets them, and whether an id of the request is among them."""
+    dropped = said.dropped - PROTECTED
+    lines = []
+    tells_id = False
+    for name, spelled, value in said.fields:
+        if name not in HOP_BY_HOP and name not in dropped:
+            lines.append(b"%b: %b\r\n" % (spelled, value))
+            tells_id = tells_id or name == b"x-request-id"
+    return b"".join(lines), tells_id
 
 
 def interim_lines(upstream: ResponseHead) -> bytes:

@@ -236,7 +236,7 @@ class App:
             return False
         elif path == b"/ready" and (self._server.draining or snapshot is None):
             status, body = 503, _DRAINING
-        keep_alive = request.head.keep_alive and not self._server.draining
+        keep_alive = request.head.said.keep_alive and not self._server.draining
         exchange.status = status
         exchange.bytes_out = len(body)
         with_body = request.head.method != b"HEAD"
@@ -251,7 +251,7 @@ class App:
         head = request.head
         exchange.status = error.status
         exchange.failure = error.code or "refused"
-        keep_alive = head.keep_alive and not error.close and not self._server.draining
+        keep_alive = head.said.keep_alive and not error.close and not self._server.draining
         extra = list(error.headers)
         if exchange.request_id:
             extra.append((b"X-Request-Id", exchange.request_id.encode("latin-1")))
@@ -304,7 +304,7 @@ def _no_route(facts: Facts, request: Request) -> RequestError:
     if facts.model is not None:
         message = f"no route serves the model {facts.model[:200]!r}"
         return RequestError(404, message, code="model_not_found", param="model")
-    is_json = b"json" in request.head.content_type
+    is_json = b"json" in request.head.said.content_type
     if request.body and is_json and not facts.json:
         return RequestError(400, "the request's body is not a valid JSON object", code="invalid_json")
     message = f"no route matches {facts.method} {facts.path[:200]!r}, and the request names no model"

@@ -156,7 +156,7 @@ class WorkerProcess:
         return answer
 
     def _gone(self) -> WorkerFailedError:
-        return WorkerFailedError(f"worker {self.worker} (pid {self.pid}) ended")
+        return WorkerFailedError(f"worker {self.worker} (pid {self.pid}) ended with status {self._process.returncode}")
 
     async def _await_answer(self, answer: "asyncio.Future[None]", limit: float, what: str) -> None:
         try:
@@ -170,6 +170,7 @@ class WorkerProcess:
         while (notice := await self._channel.receive()) is not None:
             await self._take(notice)
         await self._channel.close()
+        await self._process.wait()
         for answer in (self._ready, self._applied, *self._reports.values()):
             reject(answer, self._gone())
 

@@ -166,7 +166,7 @@ class Supervisor:
             self._log_problems((*reading.problems, *problems))
             LOG.log(
                 logging.INFO if outcome.successful else logging.ERROR,
-                "configuration %s: version %s with %d routes is in force",
+                "configuration %s: version %s is in force, routes: %d",
                 outcome.value,
                 self._reloader.version,
                 self._reading.route_count,
@@ -183,10 +183,13 @@ class Supervisor:
                 try:
                     await self._present_workers.apply(reading)
                 except WorkerFailedError as error:
-                    return Outcome.FAILED, (Problem(Severity.ERROR, "not-applied", "", 0, 0, "", str(error)),)
+                    return Outcome.FAILED, (self._not_applied(error),)
                 self._reading = reading
                 self._watch(reading)
                 return Outcome.APPLIED, ()
+
+    def _not_applied(self, error: WorkerFailedError) -> Problem:
+        return Problem(Severity.ERROR, "not-applied", ", ".join(self._settings.routes), 0, 0, "", str(error))
 
     async def _read(self) -> Reading:
         return await read_configuration(self._settings.routes, self._commands.reader)
@@ -276,11 +279,10 @@ class Supervisor:
 
     def _announce(self, reading: Reading, admin: Listener | None) -> None:
         LOG.info(
-            "penstock %s serves on %s with %d worker%s, admin on %s; configuration %s: %d routes, %d servers",
+            "penstock %s serves on %s, workers: %d, admin on %s; configuration %s, routes: %d, servers: %d",
             own_version(),
             ", ".join(url_of(listener) for listener in self._settings.listeners),
             self._settings.workers,
-            "" if self._settings.workers == 1 else "s",
             "no address" if admin is None else url_of(admin),
             reading.version,
             reading.route_count,

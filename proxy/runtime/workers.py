@@ -109,7 +109,6 @@ class Workers:
         """Let all finish what is in flight, and wait for their end. Our copies of the sockets are closed first:
         otherwise the kernel would go on accepting for workers that have stopped to.
         """
-        close_all(self._rows)
         await asyncio.gather(*(process.drain(notice, limit) for process in self._processes.values()))
 
     async def stop(self) -> None:

@@ -11,7 +11,14 @@ import httptools
 from proxy.errors import UpstreamError, UpstreamFailure
 from proxy.wire.clock import Sweeper
 from proxy.wire.fields import Field
-from proxy.wire.response_gate import Framing, ProtocolViolation, ResponseHead, check_response
+from proxy.wire.response_gate import (
+    Framing,
+    ProtocolViolation,
+    ResponseFields,
+    ResponseHead,
+    check_fields,
+    check_response,
+)
 
 MAX_HEAD = 64 * 1024
 """Bytes of an answer's head, of a chunk's extensions or of trailers (nginx: 4 to 8 KiB; Envoy: 60 KiB)."""
@@ -49,6 +56,8 @@ class UpstreamConnection(asyncio.Protocol):
         "_head",
         "_idle",
         "_interim",
+        "_known",
+        "_length",
         "_loop",
         "_method",
         "_on_interim",
@@ -79,6 +88,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._poll: select.poll | None = None
         self._fields: list[Field] = []
+        self._length: bytes | None = None
+        self._known: ResponseFields | None = None
         self._reason = b""
         self._method = b""
         self._head: ResponseHead | None = None
@@ -278,14 +289,22 @@ class UpstreamConnection(asyncio.Protocol):
         if self.complete:
             self._spoil()
         self._fields = []
+        self._length = None
         self._reason = b""
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is None:
-            self._fields.append((name.lower(), name, value))
+        if self._head is not None:
+            return
+        lower = name.lower()
+        if lower != b"content-length":
+            self._fields.append((lower, name, value))
+        elif self._length is None:
+            self._length = value
+        else:
+            raise ProtocolViolation("the engine's answer has more than one Content-Length")
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -293,8 +312,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._fed > MAX_HEAD and sum(len(name) + len(value) + 4 for _, name, value in self._fields) > MAX_HEAD:
             raise ProtocolViolation("the engine's header is too large")
-        version = parser.get_http_version()
-        head = check_response(parser.get_status_code(), self._reason, version, self._fields, self._method)
+        said = self._said(parser.get_http_version())
+        head = check_response(parser.get_status_code(), self._reason, self._length, said, self._method)
         if head.status < 200:
             self._interim += 1
             if self._interim > MAX_INTERIM:
@@ -321,6 +340,13 @@ class UpstreamConnection(asyncio.Protocol):
             self.complete = True
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _said(self, version: str) -> ResponseFields:
+        """An engine mostly repeats its fields: what has been checked is not checked again."""
+        known = self._known
+        if known is None or known.fields != self._fields or known.http10 is not (version == "1.0"):
+            known = self._known = check_fields(version, self._fields)
+        return known
 
     def _after_feed(self) -> None:
         if self._head is None or not self._progress:

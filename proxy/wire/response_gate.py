@@ -4,7 +4,6 @@ As with requests, llhttp's strict mode holds the syntax of fields; what it leave
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -27,39 +26,65 @@ class Framing(Enum):
 
 
 @dataclass(slots=True)
+class ResponseFields:
+    """What the fields of an answer's head say, but for Content-Length: an engine's next answer often says the same.
+
+    `returned` is a memo of whoever writes these fields downstream; it is theirs to fill.
+    """
+
+    fields: list[Field]
+    http10: bool
+    chunked: bool
+    keep_alive: bool
+    dropped: frozenset[bytes]
+    content_type: bytes
+    returned: tuple[bytes, bool] | None = None
+
+
+@dataclass(slots=True)
 class ResponseHead:
     """A head that has passed the gate. `length` is the Content-Length, also where (HEAD, 304) no body follows."""
 
     status: int
     reason: bytes
-    fields: list[Field]
     framing: Framing
     length: int | None
-    keep_alive: bool
-    dropped: frozenset[bytes]
-    content_type: bytes
+    said: ResponseFields
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the engine's connection may carry another request."""
+        return self.said.keep_alive and self.framing is not Framing.CLOSE
 
 
-def check_response(status: int, reason: bytes, version: str, fields: Sequence[Field], method: bytes) -> ResponseHead:
+def check_response(
+    status: int, reason: bytes, length: bytes | None, said: ResponseFields, method: bytes
+) -> ResponseHead:
     """The checked head of an answer to a request of this method; ProtocolViolation where it cannot be passed on."""
-    if version not in {"1.1", "1.0"}:
-        raise ProtocolViolation(f"the engine answered in HTTP/{version}")
     if not 100 <= status <= 599:
         raise ProtocolViolation(f"the engine answered with status {status}")
     if status == 101:
         raise ProtocolViolation("the engine switched protocols though nobody asked")
     if _CONTROLS.search(reason):
         raise ProtocolViolation("the reason phrase holds a control character")
-    length: bytes | None = None
+    size = None
+    if length is not None:
+        try:
+            size = content_length(length)
+        except ValueError:
+            raise ProtocolViolation("the engine's Content-Length is not a number") from None
+    return ResponseHead(status, reason, _framing(status, method, size, said), size, said)
+
+
+def check_fields(version: str, fields: list[Field]) -> ResponseFields:
+    """What the fields other than Content-Length say; ProtocolViolation where they cannot be passed on."""
+    if version not in {"1.1", "1.0"}:
+        raise ProtocolViolation(f"the engine answered in HTTP/{version}")
     coding: bytes | None = None
     options: frozenset[bytes] = frozenset()
     content_type = b""
     for name, _, value in fields:
-        if name == b"content-length":
-            if length is not None:
-                raise ProtocolViolation("the engine's answer has more than one Content-Length")
-            length = value
-        elif name == b"transfer-encoding":
+        if name == b"transfer-encoding":
             if coding is not None:
                 raise ProtocolViolation("the engine's answer has more than one Transfer-Encoding")
             coding = value
@@ -67,36 +92,25 @@ def check_response(status: int, reason: bytes, version: str, fields: Sequence[Fi
             options |= connection_options(value)
         elif name == b"content-type":
             content_type = value
-    framing, size = _framing(status, method, length, coding, version)
-    keep_alive = b"close" not in options if version == "1.1" else b"keep-alive" in options
-    return ResponseHead(
-        status=status,
-        reason=reason,
-        fields=list(fields),
-        framing=framing,
-        length=size,
-        keep_alive=keep_alive and framing is not Framing.CLOSE,
+    http10 = version == "1.0"
+    if coding is not None and (http10 or coding.strip(b" \t").lower() != b"chunked"):
+        raise ProtocolViolation("the engine's answer has a transfer coding other than chunked")
+    return ResponseFields(
+        fields=fields,
+        http10=http10,
+        chunked=coding is not None,
+        keep_alive=b"keep-alive" in options if http10 else b"close" not in options,
         dropped=options,
         content_type=content_type,
     )
 
 
-def _framing(
-    status: int, method: bytes, length: bytes | None, coding: bytes | None, version: str
-) -> tuple[Framing, int | None]:
-    """RFC 9112 6.3, strictly: both kinds of framing at once, or a coding that we cannot undo, is refused."""
-    try:
-        size = None if length is None else content_length(length)
-    except ValueError:
-        raise ProtocolViolation("the engine's Content-Length is not a number") from None
+def _framing(status: int, method: bytes, size: int | None, said: ResponseFields) -> Framing:
+    """RFC 9112 6.3, strictly: both kinds of framing at once is refused."""
     if method == b"HEAD" or status in {204, 304} or status < 200:
-        return Framing.NONE, size
-    if coding is not None:
-        if length is not None:
+        return Framing.NONE
+    if said.chunked:
+        if size is not None:
             raise ProtocolViolation("the engine's answer has both Content-Length and Transfer-Encoding")
-        if coding.strip(b" \t").lower() != b"chunked" or version != "1.1":
-            raise ProtocolViolation("the engine's answer has a transfer coding other than chunked")
-        return Framing.CHUNKED, None
-    if size is None:
-        return Framing.CLOSE, None
-    return Framing.LENGTH, size
+        return Framing.CHUNKED
+    return Framing.CLOSE if size is None else Framing.LENGTH

@@ -67,9 +67,9 @@ class FakeApp:
         self.draining = True
         for server in self.servers:
             server.close()
-        async with asyncio.timeout(limit):
-            while self.in_flight:
-                await asyncio.sleep(0.01)
+        end = asyncio.get_running_loop().time() + limit
+        while self.in_flight and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         for server in self.servers:
