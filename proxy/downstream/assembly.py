@@ -180,7 +180,7 @@ class RequestAssembly:
         This and its like for answers took 4 of 29 us of a request (benchmarks/hot_path.py).
         """
         known = self._known
-        if known is None or known.fields != self._fields or known.http10 is not (version == "1.0"):
+        if known is None or known.fields != self._fields or known.version != version:
             known = self._known = check_fields(version, self._fields)
         return known
 

@@ -344,7 +344,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _said(self, version: str) -> ResponseFields:
         """An engine mostly repeats its fields: what has been checked is not checked again."""
         known = self._known
-        if known is None or known.fields != self._fields or known.http10 is not (version == "1.0"):
+        if known is None or known.fields != self._fields or known.version != version:
             known = self._known = check_fields(version, self._fields)
         return known
 

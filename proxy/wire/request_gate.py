@@ -30,6 +30,7 @@ class RequestFields:
     """
 
     fields: list[Field]
+    version: str
     http10: bool
     host: bytes
     content_type: bytes
@@ -97,6 +98,7 @@ def check_fields(version: str, fields: list[Field]) -> RequestFields:
     options = connection_options(special.get(b"connection", b""))
     return RequestFields(
         fields=fields,
+        version=version,
         http10=http10,
         host=_host(special.get(b"host"), http10),
         content_type=special.get(b"content-type", b""),

@@ -33,6 +33,7 @@ class ResponseFields:
     """
 
     fields: list[Field]
+    version: str
     http10: bool
     chunked: bool
     keep_alive: bool
@@ -97,6 +98,7 @@ def check_fields(version: str, fields: list[Field]) -> ResponseFields:
         raise ProtocolViolation("the engine's answer has a transfer coding other than chunked")
     return ResponseFields(
         fields=fields,
+        version=version,
         http10=http10,
         chunked=coding is not None,
         keep_alive=b"keep-alive" in options if http10 else b"close" not in options,
