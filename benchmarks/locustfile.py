@@ -23,7 +23,7 @@ class StreamError(Exception):
     """A stream that tells of an error, or ends without having said that it is done."""
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_options(parser: LocustArgumentParser) -> None:
     """Let a run say what it asks for; the web page shows the same fields."""
     parser.add_argument("--model", env_var="CHAT_MODEL", default="qwen", help="the model to ask for")
@@ -125,7 +125,7 @@ class ChatUser(FastHttpUser):
             headers["Authorization"] = f"Bearer {self.options.key}"
         return headers
 
-    def body(self, *, stream: bool) -> bytes:
+    def body(self, *, stream: bool) -> str:
         """A chat request whose prompt begins differently each time, so that no engine knows it already."""
         words = itertools.islice(itertools.cycle(WORDS), self.options.prompt_words)
         prompt = f"{next(self._serial)}: {' '.join(words)}"
@@ -136,7 +136,7 @@ class ChatUser(FastHttpUser):
                 "max_tokens": self.options.max_tokens,
                 "stream": stream,
             }
-        )
+        ).decode()
 
 
 def what_came(status: int) -> str:
