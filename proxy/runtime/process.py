@@ -207,9 +207,12 @@ def reject(answer: "asyncio.Future[None] | asyncio.Future[WorkerReport] | None",
 
 
 async def spawn(worker: int, sockets: Sequence[socket.socket], command: Sequence[str] = WORKER) -> WorkerProcess:
-    """Start a worker's process, which inherits these sockets and one end of a channel, and nothing else."""
+    """Start a worker's process, which inherits these sockets and one end of a channel, and nothing else.
+
+    Raises WorkerFailedError.
+    """
     ours, theirs = socket.socketpair()
-    with theirs:
+    try:
         process = await asyncio.create_subprocess_exec(
             *command,
             str(theirs.fileno()),
@@ -218,4 +221,9 @@ async def spawn(worker: int, sockets: Sequence[socket.socket], command: Sequence
             env=child_environment(),
             process_group=0,  # Ctrl-C in a terminal is for the supervisor
         )
+    except OSError as error:
+        ours.close()
+        raise WorkerFailedError(f"worker {worker} could not be started: {error.strerror}") from error
+    finally:
+        theirs.close()
     return WorkerProcess(worker, process, await open_for_supervisor(ours))

@@ -5,13 +5,12 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from proxy.config.spec import Settings
 from proxy.runtime.channel import Command
 from proxy.runtime.process import WORKER, WorkerFailedError, WorkerProcess, WorkerRefusedError, spawn
 from proxy.runtime.reading import Reading
-from proxy.runtime.sockets import close_all
+from proxy.runtime.sockets import BindError, bind, close_all
 from proxy.telemetry.metrics import merge
 from proxy.telemetry.report import MetricsSnapshot, WorkerReport
 
@@ -49,7 +48,7 @@ class Workers:
         self.restarts = 0
         self.departed = MetricsSnapshot()
         self._settings = settings
-        self._rows = rows
+        self._rows = [list(row) for row in rows]
         self._command = command
         self._processes: dict[int, WorkerProcess] = {}
         self._reading = Reading()
@@ -109,6 +108,7 @@ class Workers:
         """Let all finish what is in flight, and wait for their end. Our copies of the sockets are closed first:
         otherwise the kernel would go on accepting for workers that have stopped to.
         """
+        close_all(self._rows)
         await asyncio.gather(*(process.drain(notice, limit) for process in self._processes.values()))
 
     async def stop(self) -> None:
@@ -136,8 +136,9 @@ class Workers:
             await self._wait_aside(slot, pause)
             started = time.monotonic()
             try:
+                self._bind_again(slot)
                 await self._begin(slot)
-            except WorkerFailedError as error:
+            except (WorkerFailedError, BindError) as error:
                 LOG.error("worker %d: %s", slot, error)  # noqa: TRY400 - the message says it all
                 await self._processes[slot].kill()
 
@@ -149,14 +150,18 @@ class Workers:
         LOG.debug("worker %d ended with %d", process.worker, status)
 
     async def _wait_aside(self, slot: int, pause: float) -> None:
-        """Wait; while it lasts the slot's sockets take no connections, if there are other workers that can."""
+        """Wait, with the slot's sockets closed: otherwise the kernel would go on giving it its share of connections.
+
+        New ones are bound, not the old ones listened on again: after a shutdown they do not always get connections.
+        """
         if not pause:
             return
-        if len(self._rows) > 1:
-            for bound in self._rows[slot]:
-                with suppress(OSError):  # it was not listening yet
-                    bound.shutdown(socket.SHUT_RDWR)
+        close_all([self._rows[slot]])
         await asyncio.sleep(pause)
+
+    def _bind_again(self, slot: int) -> None:
+        if any(bound.fileno() < 0 for bound in self._rows[slot]):
+            self._rows[slot] = [bind(listener) for listener in self._settings.listeners]
 
     async def _restore(self, process: WorkerProcess) -> None:
         try:

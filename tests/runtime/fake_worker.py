@@ -68,7 +68,7 @@ class FakeApp:
         for server in self.servers:
             server.close()
         end = asyncio.get_running_loop().time() + limit
-        while self.in_flight and asyncio.get_running_loop().time() < end:
+        while self.in_flight and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:

@@ -17,7 +17,9 @@ from proxy.telemetry.exposition import ControlFacts
 from proxy.telemetry.report import EndpointReport, MetricsSnapshot, WorkerReport
 
 PROBLEM = Problem(Severity.ERROR, "unknown-key", "routes.yaml", 3, 5, "routes[0].modles", "no such key", "models")
-SERVER = ServerSummary("engine", "vllm", None, "least-request", (EndpointSummary("http://10.0.0.1:8000", 1),), "a.yaml:1")
+SERVER = ServerSummary(
+    "engine", "vllm", None, "least-request", (EndpointSummary("http://10.0.0.1:8000", 1),), "a.yaml:1"
+)
 
 Client = TestClient[Request, Application]
 
@@ -138,9 +140,7 @@ async def test_a_reload_needs_a_post(client: Client, control: FakeControl) -> No
         {"Host": "evil.example"},
     ],
 )
-async def test_another_sites_page_cannot_reload(
-    client: Client, control: FakeControl, headers: dict[str, str]
-) -> None:
+async def test_another_sites_page_cannot_reload(client: Client, control: FakeControl, headers: dict[str, str]) -> None:
     assert (await client.post("/reload", headers=headers)).status == 403
     assert control.reloads == 0
 

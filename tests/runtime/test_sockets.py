@@ -38,7 +38,7 @@ def test_what_was_bound_before_a_failure_is_closed() -> None:
 
 
 def test_a_name_that_leads_nowhere_is_named() -> None:
-    with pytest.raises(BindError, match="no-such-name.invalid:80"):
+    with pytest.raises(BindError, match=r"no-such-name\.invalid:80"):
         bind_all([Listener("no-such-name.invalid", 80)], workers=1)
 
 
