@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 
 class StillLoop:
-    """A loop whose clock stands until it is moved. It runs nothing."""
+    """A loop whose clock stands until it is moved. It runs nothing, but its futures can be looked at."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -14,12 +14,28 @@ class StillLoop:
     def time(self) -> float:
         return self.now
 
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=cast("asyncio.AbstractEventLoop", self))
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """A failure that nobody asked about."""
+
+
+class FakeSocket:
+    """A socket that is never looked at."""
+
+    def fileno(self) -> int:
+        return 0
+
 
 class FakeTransport(asyncio.Transport):
     """Keeps what is written to it. What it is fed goes to its protocol, as a loop would do it."""
 
     def __init__(self, protocol: asyncio.Protocol, **extra: Any) -> None:
-        super().__init__(extra)
+        super().__init__({"socket": FakeSocket(), **extra})
         self.protocol = protocol
         self.written = bytearray()
         self.unsent = 0
