@@ -23,7 +23,15 @@ messages = st.one_of(
     st.just(b"\r\n"),
 )
 endings = st.sampled_from(
-    [b"", b"junk\r\n\r\n", b"\0", b"GET  /two HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"POST / HT", post(b"x" * 1001)]
+    [
+        b"",
+        b"junk\r\n\r\n",
+        b"\0",
+        b"GET  /two HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST / HT",
+        post(b"x" * 1001),
+    ]
 )
 
 
@@ -55,7 +63,9 @@ def test_a_body_is_what_the_client_sent(bodies: list[bytes]) -> None:
     assert [bytes(request.body) for request in visit.requests] == expected
 
 
-@pytest.mark.parametrize("junk", [b"junk", b"\0\0\0", b"\x16\x03\x01", b"GET /x HTTP/9.9\r\n\r\n", b"GET /x y HTTP/1.1\r\n"])
+@pytest.mark.parametrize(
+    "junk", [b"junk", b"\0\0\0", b"\x16\x03\x01", b"GET /x HTTP/9.9\r\n\r\n", b"GET /x y HTTP/1.1\r\n"]
+)
 @pytest.mark.parametrize("whole", [get(b"/good"), post(b"hello", target=b"/good"), chunked(b"hello", target=b"/good")])
 def test_a_whole_request_in_front_of_junk_is_answered_and_then_the_connection_closes(whole: bytes, junk: bytes) -> None:
     visit = Visit().sends(whole + junk)
@@ -318,7 +328,13 @@ def test_what_a_request_says_of_itself_is_not_taken_from_the_one_before() -> Non
     visit = Visit().sends(post(b"one"), chunked(b"two"), get(b"/3"), get(b"http://b/4"), get(b"/5"))
     visit.answer_all()
     seen = [(bytes(request.body), request.head.has_body, request.head.host) for request in visit.requests]
-    assert seen == [(b"one", True, b"a"), (b"two", True, b"a"), (b"", False, b"a"), (b"", False, b"b"), (b"", False, b"a")]
+    assert seen == [
+        (b"one", True, b"a"),
+        (b"two", True, b"a"),
+        (b"", False, b"a"),
+        (b"", False, b"b"),
+        (b"", False, b"a"),
+    ]
 
 
 def test_a_body_of_exactly_the_limit_is_served() -> None:
