@@ -13,7 +13,6 @@ from proxy.downstream.assembly import Request, RequestAssembly
 from proxy.errors import RequestError
 from proxy.wire.clock import Sweeper
 from proxy.wire.error_body import render_error
-from proxy.wire.flow import Flow
 
 MAX_PIPELINED = 16
 """Requests that may wait behind the one being answered, before reading pauses (aiohttp's bound is of this order)."""
@@ -47,8 +46,8 @@ class Owner(Protocol):
     def closed(self, connection: "DownstreamConnection") -> None:
         """The connection is gone."""
 
-    def dispatch(self, connection: "DownstreamConnection", request: Request) -> Flow:
-        """The answering of a request, not begun yet."""
+    def dispatch(self, connection: "DownstreamConnection", request: Request) -> "asyncio.Task[None]":
+        """Start to answer a request."""
 
     def refused(self, connection: "DownstreamConnection", error: RequestError) -> None:
         """A message was refused at the gate."""
@@ -79,7 +78,6 @@ class DownstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_advancing",
         "_assembly",
         "_closing",
         "_deadline",
@@ -90,7 +88,7 @@ class DownstreamConnection(asyncio.Protocol):
         "_queue",
         "_reading_paused",
         "_send_deadline",
-        "_flow",
+        "_task",
         "_transport",
         "active",
         "client",
@@ -107,12 +105,11 @@ class DownstreamConnection(asyncio.Protocol):
         self._assembly = RequestAssembly(owner.limits)
         self._parser: httptools.HttpRequestParser | None = None
         self._queue: deque[Request | RequestError] = deque()
-        self._flow: Flow | None = None
+        self._task: asyncio.Task[None] | None = None
         self._phase = Phase.HEAD
         self._deadline = math.inf
         self._send_deadline = math.inf
         self._closing = False
-        self._advancing = False
         self._reading_paused = False
         self.active: Request | None = None
         self.client = ""
@@ -168,11 +165,11 @@ class DownstreamConnection(asyncio.Protocol):
         self._assembly.release()
         self._closing = True
         self._queue.clear()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
         self.source = None
         self._owner.closed(self)
-        flow, self._flow = self._flow, None
-        if flow is not None:
-            flow.cancel()
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -203,14 +200,17 @@ class DownstreamConnection(asyncio.Protocol):
     def finish(self, keep_alive: bool) -> None:
         """The answer is whole: go on to the next request, or close."""
         self.active = None
-        self._flow = None
+        self._task = None
         self.source = None
         if self._transport is None:
             return
         if not keep_alive:
             self._hang_up()
             return
-        self._advance()
+        if self._queue:
+            self._advance()
+        else:
+            self._rest()
         if self._reading_paused and len(self._queue) <= MAX_PIPELINED // 2 and self._transport is not None:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -225,7 +225,7 @@ class DownstreamConnection(asyncio.Protocol):
         """Send the last bytes of an answer that ends before its framing says so, and close."""
         self.write(last)
         self.active = None
-        self._flow = None
+        self._task = None
         self.source = None
         self._hang_up()
 
@@ -278,31 +278,22 @@ class DownstreamConnection(asyncio.Protocol):
             data = rest
 
     def _advance(self) -> None:
-        """Answer what waits, in order, until one answer takes its time; then, or if nothing waits, see what is coming in.
-
-        An answer that is made at once calls `finish` from within: the loop here, not a call from there, goes on.
-        """
-        if self._advancing:
+        """Answer the next request that waits; none: wait for what is being received."""
+        if not self._queue:
+            self._await_rest()
             return
-        self._advancing = True
-        try:
-            while self._queue and self.active is None and self._phase is not Phase.LINGER:
-                item = self._queue.popleft()
-                if isinstance(item, RequestError):
-                    self._refuse(item)
-                    return
-                self._begin(item)
-        finally:
-            self._advancing = False
-        if self.active is None and self._phase is not Phase.LINGER:
-            self._rest()
-
-    def _begin(self, request: Request) -> None:
-        self.active = request
+        if not self.writable:
+            # The answers of a client that pipelines and does not read would pile up here.
+            self._wait(Phase.BUSY, math.inf)
+            return
+        item = self._queue.popleft()
+        if isinstance(item, RequestError):
+            self._refuse(item)
+            return
+        self.active = item
         self._phase = Phase.BUSY
         self._deadline = math.inf
-        flow = self._flow = self._owner.dispatch(self, request)
-        flow.resume()
+        self._task = self._owner.dispatch(self, item)
 
     def _await_rest(self) -> None:
         """The head or the body of a message is still under way."""
@@ -322,7 +313,7 @@ class DownstreamConnection(asyncio.Protocol):
     def _rest(self) -> None:
         if self._assembly.receiving:
             self._await_rest()
-        elif self._phase is Phase.BUSY:
+        else:
             self._wait(Phase.IDLE, self._owner.limits.keepalive_timeout)
 
     def _wait(self, phase: Phase, seconds: float) -> None:

@@ -13,7 +13,6 @@ from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.errors import RequestError
 from proxy.wire.clock import Sweeper
-from proxy.wire.flow import Flow
 
 Handler = Callable[[DownstreamConnection, Request], Coroutine[None, None, None]]
 OnRefusal = Callable[[DownstreamConnection, RequestError], None]
@@ -106,10 +105,10 @@ class DownstreamServer(web.Server):
         self._open.discard(connection)
         self.sweeper.discard(connection)
 
-    def dispatch(self, connection: DownstreamConnection, request: Request) -> Flow:
-        """The answering of a request, not begun yet."""
+    def dispatch(self, connection: DownstreamConnection, request: Request) -> asyncio.Task[None]:
+        """Start to answer a request."""
         self.requests_count += 1
-        return Flow(self._handler(connection, request))
+        return self._loop.create_task(self._handler(connection, request))
 
     def refused(self, connection: DownstreamConnection, error: RequestError) -> None:
         """A message was refused at the gate."""

@@ -7,7 +7,6 @@ from proxy.forwarding.splice import Piece
 from proxy.routing.table import BoundTarget
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.pool import ConnectionPool
-from proxy.wire.flow import in_task
 from proxy.wire.response_gate import ResponseHead
 
 
@@ -33,7 +32,7 @@ async def attempt(
     pooled = connection is not None
     while True:
         if connection is None:
-            connection = await in_task(pool.open(timeouts.connect))
+            connection = await pool.open(timeouts.connect)
         try:
             head = await connection.send(
                 method,

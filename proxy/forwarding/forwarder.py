@@ -19,7 +19,6 @@ from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.retry import backoff, may_retry, parse_retry_after
 from proxy.upstream.server import UpstreamServer
 from proxy.wire.clock import Sweeper
-from proxy.wire.flow import in_task
 from proxy.wire.response_gate import Framing, ResponseHead
 
 LONGEST_WAIT = 10.0
@@ -33,11 +32,13 @@ class Forwarder:
 
     def __init__(
         self,
+        loop: asyncio.AbstractEventLoop,
         sweeper: Sweeper,
         *,
         random: Callable[[], float],
         draining: Callable[[], bool],
     ) -> None:
+        self._loop = loop
         self._sweeper = sweeper
         self._random = random
         self._draining = draining
@@ -71,7 +72,7 @@ class Forwarder:
             finally:
                 endpoint.in_flight -= 1
             if journey.pause:
-                await in_task(asyncio.sleep(journey.pause))
+                await asyncio.sleep(journey.pause)
         return journey.error
 
     def _admit(self, call: Call, name: str) -> RequestError | None:
@@ -155,7 +156,7 @@ class Forwarder:
     async def _stream(self, call: Call, upstream: UpstreamConnection, head: ResponseHead, record: Attempt) -> None:
         """Pass an answer on as it comes, to its end; an end too soon is made plain to the client."""
         framing, keep_alive, lines = self._begin_answer(call, head)
-        relay = Relay(call.downstream, call.exchange, framing, lines)
+        relay = Relay(call.downstream, call.exchange, framing, lines, self._loop)
         relay.start(upstream)
         error = await relay.done
         if error is None:

@@ -1,11 +1,12 @@
 """The relay of an answer's body: each read upstream is one write downstream, at the pace of the slower side."""
 
+import asyncio
+
 from proxy.downstream.connection import DownstreamConnection
 from proxy.errors import RequestError, UpstreamError
 from proxy.forwarding.exchange import Exchange
 from proxy.upstream.connection import UpstreamConnection
 from proxy.wire.error_body import error_event
-from proxy.wire.flow import Signal
 from proxy.wire.response_gate import Framing
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -33,13 +34,14 @@ class Relay:
         exchange: Exchange,
         framing: Framing,
         head: bytes,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._downstream = downstream
         self._exchange = exchange
         self._framing = framing
         self._head = head
         self._tail = b""
-        self.done: Signal[UpstreamError | None] = Signal()
+        self.done: asyncio.Future[UpstreamError | None] = loop.create_future()
 
     def start(self, upstream: UpstreamConnection) -> None:
         """Take what has come, then everything as it comes."""
@@ -64,7 +66,8 @@ class Relay:
             last = self._take_head() + (LAST_CHUNK if self._framing is Framing.CHUNKED else b"")
             if last:
                 self._downstream.write(last)
-        self.done.set_result(error)
+        if not self.done.done():
+            self.done.set_result(error)
 
     def last_words(self, error: RequestError, path: bytes) -> bytes:
         """The event that tells a stream's reader that it was cut; a partial event before it is ended first."""

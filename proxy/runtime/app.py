@@ -73,7 +73,7 @@ class App:
             trusted_proxies=settings.trusted_proxies,
             on_refusal=self._refused,
         )
-        self._forwarder = Forwarder(self._sweeper, random=random.random, draining=lambda: self._server.draining)
+        self._forwarder = Forwarder(loop, self._sweeper, random=random.random, draining=lambda: self._server.draining)
 
     # --- a worker's life ---------------------------------------------------------------------------------------------
 

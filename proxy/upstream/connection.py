@@ -11,7 +11,6 @@ import httptools
 from proxy.errors import UpstreamError, UpstreamFailure
 from proxy.wire.clock import Sweeper
 from proxy.wire.fields import Field
-from proxy.wire.flow import Signal
 from proxy.wire.response_gate import (
     Framing,
     ProtocolViolation,
@@ -74,6 +73,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_total_deadline",
         "_transport",
         "_waiter",
+        "_waiting",
         "busy",
         "complete",
         "got_bytes",
@@ -94,13 +94,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = b""
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
+        self._waiting = 0
         self._fed = 0
         self._overhead = 0
         self._interim = 0
         self._progress = False
         self._paused = False
         self._error: UpstreamError | None = None
-        self._waiter: Signal[ResponseHead] | None = None
+        self._waiter: asyncio.Future[ResponseHead] | None = None
         self._sink: Sink | None = None
         self._on_interim: Callable[[ResponseHead], None] | None = None
         self._deadline = math.inf
@@ -171,8 +172,8 @@ class UpstreamConnection(asyncio.Protocol):
         idle: float | None,
         total_deadline: float,
         on_interim: Callable[[ResponseHead], None] | None = None,
-    ) -> Signal[ResponseHead]:
-        """Send a request; the signal brings the checked head of its answer, or an UpstreamError. Limits are in seconds."""
+    ) -> "asyncio.Future[ResponseHead]":
+        """Send a request; the future brings the checked head of its answer, or an UpstreamError. Limits are in seconds."""
         assert self._transport is not None
         self.busy = True
         self.complete = False
@@ -181,7 +182,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head = None
         self._error = None
         self._chunks = []
-        self._overhead = self._interim = 0
+        self._waiting = self._overhead = self._interim = 0
         self._on_interim = on_interim
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
@@ -191,8 +192,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._stall_kind = "first byte"
         self._deadline = now + self._first_byte
         self._total_deadline = total_deadline
-        waiter: Signal[ResponseHead] = Signal()
-        self._waiter = waiter
+        waiter = self._waiter = self._loop.create_future()
         if len(pieces) == 1:
             self._transport.write(pieces[0])
         else:
@@ -202,6 +202,7 @@ class UpstreamConnection(asyncio.Protocol):
     def take_chunks(self) -> list[bytes]:
         """What of the body has come so far."""
         chunks, self._chunks = self._chunks, []
+        self._waiting = 0
         return chunks
 
     def stream_to(self, sink: Sink) -> None:
@@ -244,9 +245,7 @@ class UpstreamConnection(asyncio.Protocol):
         transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by descent
         self._transport = transport
         self._poll = select.poll()
-        self._poll.register(
-            transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP | select.POLLERR
-        )
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
         self._sweeper.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -373,11 +372,12 @@ class UpstreamConnection(asyncio.Protocol):
             if self.complete and self._sink is not None:
                 self._sink.finished(self._error)
             return
-        if sum(map(len, self._chunks)) > HIGH_WATER and not self.complete:
-            self.pause_reading()
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and self._head is not None:
-            waiter.set_result(self._head)  # the request goes on in here: nothing may follow
+        if waiter is not None and not waiter.done() and self._head is not None:
+            waiter.set_result(self._head)
+        self._waiting = sum(map(len, self._chunks))
+        if self._waiting > HIGH_WATER and not self.complete:
+            self.pause_reading()
 
     def _spoil(self) -> None:
         """Bytes beyond a whole answer: the answer stands, the connection does not."""
@@ -396,9 +396,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         waiter, self._waiter = self._waiter, None
-        if waiter is not None:
+        if waiter is not None and not waiter.done():
             waiter.set_exception(error)
-        elif self._sink is not None:
+        if self._sink is not None:
             if self._chunks:
                 self._sink.body(self.take_chunks())
             self._sink.finished(error)
