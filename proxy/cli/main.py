@@ -65,7 +65,9 @@ def penstock(
 
 def build() -> typer.Typer:
     """The whole command line."""
-    application = typer.Typer(cls=LateGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    application = typer.Typer(
+        name="penstock", cls=LateGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    )
     application.callback()(penstock)
     return application
 

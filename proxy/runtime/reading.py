@@ -9,12 +9,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proxy.errors import Problem, Severity
+from proxy.errors import PenstockError, Problem, Severity
 from proxy.runtime.children import child_environment, module_command
 from proxy.runtime.summary import ServerSummary
 
 READER = tuple(module_command("proxy.runtime.reader"))
 TIMEOUT = 300.0  # seconds; a reader that takes longer hangs on a file system
+
+
+class ReaderFailedError(PenstockError):
+    """The reader's process ended without an answer."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -40,28 +44,38 @@ class Reading(msgspec.Struct, frozen=True):
 
 async def read_configuration(paths: Sequence[str], command: Sequence[str] = READER) -> Reading:
     """Read what lies at these paths. Whatever goes wrong is a problem in the answer."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await run_reader((*command, *paths))
+    except TimeoutError:
+        return failed_reading(paths, f"reading took longer than {TIMEOUT:.0f} s")
+    except (OSError, ReaderFailedError) as error:
+        return failed_reading(paths, str(error))
+
+
+async def run_reader(command: Sequence[str]) -> Reading:
+    """Run the reader to its end. Raises OSError or ReaderFailedError; leaves no process behind."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        *paths,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=child_environment(),
-        process_group=0,
+        process_group=0,  # Ctrl-C in a terminal is for the supervisor
     )
     try:
-        async with asyncio.timeout(TIMEOUT):
-            output, errors = await process.communicate()
-    except TimeoutError:
-        return failed_reading(paths, f"reading took longer than {TIMEOUT:.0f} s")
+        output, errors = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode != 0:
         last = errors.decode(errors="replace").strip().rpartition("\n")[2]
-        return failed_reading(paths, f"the reader ended with status {process.returncode}: {last}")
-    return msgspec.msgpack.decode(output, type=Reading)
+        raise ReaderFailedError(f"the reader ended with status {process.returncode}: {last}")
+    try:
+        return msgspec.msgpack.decode(output, type=Reading)
+    except msgspec.MsgspecError as error:
+        raise ReaderFailedError(f"the reader's answer cannot be read: {error}") from error
 
 
 def failed_reading(paths: Sequence[str], message: str) -> Reading:

@@ -5,6 +5,7 @@ import glob
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -108,12 +109,12 @@ class Watcher:
 
 def expand(pattern: str) -> list[str]:
     """The files that a path, a folder or a glob stands for; a file that is missing is still one."""
-    path = Path(pattern)
-    if path.is_dir():
-        try:
-            return [str(file) for file in path.iterdir() if is_candidate(file.name)]
-        except OSError:
-            return []
+    try:
+        return [str(file) for file in Path(pattern).iterdir() if is_candidate(file.name)]
+    except NotADirectoryError:
+        return [pattern]
+    except OSError:  # it is not there, or must not be read
+        pass
     if glob.has_magic(pattern):
         return glob.glob(pattern)  # noqa: PTH207 - Path.glob takes no absolute pattern
     return [pattern]
@@ -127,11 +128,11 @@ def is_candidate(name: str) -> bool:
 def roots(pattern: str) -> list[Path]:
     """The directories where files of a path, a folder or a glob appear and vanish."""
     path = Path(pattern)
-    if path.is_dir():
+    if identify(path):
         return [path, path.parent] if path.is_symlink() else [path]
     while glob.has_magic(str(path)):
         path = path.parent
-    return [path] if path.is_dir() else [path.parent]
+    return [path] if identify(path) else [path.parent]
 
 
 def identify(path: Path) -> Directory | None:
@@ -140,7 +141,7 @@ def identify(path: Path) -> Directory | None:
         seen = path.stat()
     except OSError:
         return None
-    return (str(path), seen.st_dev, seen.st_ino)
+    return (str(path), seen.st_dev, seen.st_ino) if stat.S_ISDIR(seen.st_mode) else None
 
 
 def look_at(file: str) -> Look | None:
