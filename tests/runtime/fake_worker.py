@@ -58,7 +58,7 @@ class FakeApp:
         )
 
     def reload_certificates(self) -> list[str]:
-        return []
+        return ["they were read"]
 
     def reopen_logs(self) -> None:
         pass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.spec import Listener, Settings
+from proxy.config.spec import Listener, ListenerTls, Settings
 from proxy.errors import ConfigError
 from proxy.runtime.reload import Outcome
 from proxy.runtime.supervisor import Commands, Supervisor
@@ -59,12 +59,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, workers: int = 2, drain_timeout: float = 20.0) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, workers: int = 2, drain_timeout: float = 20.0, tls: ListenerTls | None = None
+) -> AsyncIterator[Running]:
     routes = folder / "routes.yaml"
     if not routes.exists():
         routes.write_text(routes_named("first"))
     settings = Settings(
-        listeners=(Listener("127.0.0.1", 0),),
+        listeners=(Listener("127.0.0.1", 0, tls),),
         admin=Listener("127.0.0.1", 0),
         workers=workers,
         routes=(str(folder),),
@@ -209,6 +211,16 @@ async def test_hangup_reads_the_files_again(tmp_path: Path) -> None:
     async with running(tmp_path, workers=1) as stage:
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: stage.reloads(Outcome.UNCHANGED) == 1)
+
+
+async def test_a_renewed_certificate_is_read_again_by_all_workers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = tmp_path / "tls.crt"
+    certificate.write_text("old")
+    async with running(tmp_path, tls=ListenerTls(str(certificate), str(tmp_path / "tls.key"))):
+        certificate.write_text("new")
+        await until(lambda: all(f"worker {worker}: certificates: they were read" in caplog.text for worker in (0, 1)))
 
 
 async def test_the_first_signal_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None:
