@@ -151,7 +151,7 @@ class DownstreamConnection(asyncio.Protocol):
             self._closing = True
         if self.active is None:
             self._advance()
-        elif len(self._queue) > MAX_PIPELINED and not self._reading_paused and self._transport is not None:
+        if len(self._queue) > MAX_PIPELINED and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
 
