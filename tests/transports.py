@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, cast
 
 
@@ -118,4 +119,4 @@ class FakeTransport(asyncio.Transport):
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
     """The data, cut at these places."""
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]

@@ -416,6 +416,18 @@ def test_no_further_request_is_begun_for_a_client_that_does_not_read() -> None:
     assert visit.answer_all() == [b"/2", b"/3"]
 
 
+def test_a_client_that_pipelines_and_does_not_read_is_read_no_more() -> None:
+    visit = Visit(LIMITS).sends(get(b"/1") + get(b"/2"))
+    visit.connection.pause_writing()
+    visit.answer()
+    for _ in range(MAX_PIPELINED):
+        visit.sends(get(b"/more"))
+    assert not visit.transport.reading
+    visit.connection.resume_writing()
+    visit.answer_all()
+    assert visit.transport.reading
+
+
 def test_a_client_that_pipelines_and_never_reads_is_dropped() -> None:
     visit = Visit(LIMITS).sends(get(b"/1") + get(b"/2"))
     visit.connection.pause_writing()
