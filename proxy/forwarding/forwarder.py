@@ -71,7 +71,7 @@ class Forwarder:
                     return None
             finally:
                 endpoint.in_flight -= 1
-            if journey.pause:
+            if journey.pause and journey.error is None:
                 await asyncio.sleep(journey.pause)
         return journey.error
 
@@ -208,9 +208,13 @@ class Journey:
         return now + total - (time.perf_counter() - self.call.exchange.started)
 
     def failed(self, error: UpstreamError, random: Callable[[], float]) -> None:
-        """No answer came: another try if the rule allows it for this failure, else the error."""
-        allowed = error.failure.value in self.target.retries.failures and (self.repeatable or not error.sent)
-        if allowed and self._grant():
+        """No answer came: another try if the rule allows it for this failure, else the error.
+
+        What the engine may have begun, and must not be run twice, goes to no fallback either: RequestError.
+        """
+        if error.sent and not self.repeatable:
+            raise as_request_error(error) from error
+        if error.failure.value in self.target.retries.failures and self._grant():
             self.pause = self._backoff(random)
         else:
             self.error = as_request_error(error)

@@ -19,6 +19,7 @@ _NOT_FORWARDED = HOP_BY_HOP | {
     b"x-request-id",
     b"via",
 }
+_WITHOUT_LENGTH = frozenset({*range(100, 200), 204})  # RFC 9110 8.6
 MAX_REQUEST_ID = 128
 """Bytes of a request id that is taken over from a trusted proxy."""
 
@@ -108,7 +109,7 @@ def response_lines(
     parts += [b"%b: %b\r\n" % field for field in extra]
     if framing is Framing.CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
-    elif upstream.length is not None and upstream.status != 204 and framing is not Framing.CLOSE:
+    elif upstream.length is not None and upstream.status not in _WITHOUT_LENGTH and framing is not Framing.CLOSE:
         parts.append(b"Content-Length: %d\r\n" % upstream.length)
     if not keep_alive:
         parts.append(b"Connection: close\r\n")

