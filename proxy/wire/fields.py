@@ -35,10 +35,17 @@ PROTECTED = frozenset({
 })  # fmt: skip
 
 
-@lru_cache(maxsize=256)
 def connection_options(value: bytes) -> frozenset[bytes]:
     """The options of a Connection field, lower-case, empty items dropped."""
+    # What is remembered for all stays small, whatever a client makes up.
+    return _remembered_options(value) if len(value) <= 64 else _options(value)
+
+
+def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(option for item in value.lower().split(b",") if (option := item.strip(b" \t")))
+
+
+_remembered_options = lru_cache(maxsize=256)(_options)
 
 
 def content_length(value: bytes) -> int:
