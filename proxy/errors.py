@@ -12,7 +12,7 @@ class RequestError(PenstockError):
     """A request that the proxy answers itself.
 
     `status` is the HTTP status, `kind` and `code` fill the `type` and `code` of the OpenAI-shaped body, `param` names the
-    field at fault, `retry_after` is in seconds, `headers` go into the answer's head, `close` says that the connection's
+    field at fault, `retry_after` is in seconds, `headers` are lines of the answer's head, `close` says that the connection's
     framing can no longer be trusted.
     """
 
@@ -25,7 +25,7 @@ class RequestError(PenstockError):
         code: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
+        headers: bytes = b"",
         close: bool = False,
     ) -> None:
         super().__init__(message)

@@ -12,6 +12,7 @@ from proxy.config.spec import ModelServer, RateLimit
 # Of a permit. Sums of floats fall short by less, and a client that has waited as told must not be sent away again.
 TOLERANCE = 1e-6
 NEARLY_ONE = 1.0 - TOLERANCE
+HALF_TOLERANCE = TOLERANCE / 2
 
 
 class Verdict(NamedTuple):
@@ -59,15 +60,15 @@ class RequestLimiter(AsyncLimiter):
         level = self._level
         free = self.max_rate - level + TOLERANCE
         rate = self._rate_per_sec
-        return Verdict(admitted, int(free), level / rate, 0.0 if free >= 1.0 else (1.0 - free) / rate)
+        return Verdict(admitted, int(free), level / rate, 0.0 if free >= 1.0 else (1.0 - free + HALF_TOLERANCE) / rate)
 
-    def headers(self, verdict: Verdict) -> tuple[tuple[bytes, bytes], ...]:
-        """The fields that OpenAI's clients know."""
+    def headers(self, verdict: Verdict) -> bytes:
+        """The fields that OpenAI's clients know, as lines of a head."""
         return (
-            (b"x-ratelimit-limit-requests", b"%d" % self.rate_limit.burst),
-            (b"x-ratelimit-remaining-requests", b"%d" % verdict.remaining),
-            (b"x-ratelimit-reset-requests", format_reset(verdict.reset)),
-        )
+            b"x-ratelimit-limit-requests: %d\r\n"
+            b"x-ratelimit-remaining-requests: %d\r\n"
+            b"x-ratelimit-reset-requests: %b\r\n"
+        ) % (self.rate_limit.burst, verdict.remaining, format_reset(verdict.reset))
 
 
 def format_reset(seconds: float) -> bytes:

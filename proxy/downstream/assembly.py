@@ -6,10 +6,12 @@ import httptools
 
 from proxy.config.spec import Limits
 from proxy.errors import RequestError
-from proxy.wire.fields import Field
+from proxy.wire.fields import SpelledField
 from proxy.wire.request_gate import RequestFields, RequestHead, check_fields, check_request
 
 Body = bytes | bytearray
+
+_LENGTH_SIZE = len(b"content-length")
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class RequestAssembly:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._parser: httptools.HttpRequestParser | None = None
-        self._fields: list[Field] = []
+        self._fields: list[SpelledField] = []
         self._length: bytes | None = None
         self._known: RequestFields | None = None
         self._url = b""
@@ -115,9 +117,8 @@ class RequestAssembly:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head is not None:
             return
-        lower = name.lower()
-        if lower != b"content-length":
-            self._fields.append((lower, name, value))
+        if len(name) != _LENGTH_SIZE or name.lower() != b"content-length":
+            self._fields.append((name, value))
         elif self._length is None:
             self._length = value
         elif self.fault is None:
@@ -162,11 +163,13 @@ class RequestAssembly:
     def _check_head(self) -> None:
         parser, limits = self._parser, self._limits
         assert parser is not None
-        version = parser.get_http_version()
         method = parser.get_method()
+        version = "1.1"
         # llhttp lets more than one space pass between the parts of a request line; other parsers may split it otherwise.
-        if b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode()) not in self._raw:
-            raise RequestError.malformed("the request line is malformed", 505 if version == "0.9" else 400)
+        if b"%b %b HTTP/1.1\r\n" % (method, self._url) not in self._raw:
+            version = parser.get_http_version()
+            if b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode()) not in self._raw:
+                raise RequestError.malformed("the request line is malformed", 505 if version == "0.9" else 400)
         if self._fed + len(self._raw) > limits.max_header and self._head_size() > limits.max_header:
             raise _too_large()
         head = check_request(method, self._url, self._length, self._said(version))
@@ -180,7 +183,7 @@ class RequestAssembly:
         This and its like for answers took 4 of 29 us of a request (benchmarks/hot_path.py).
         """
         known = self._known
-        if known is None or known.fields != self._fields or known.version != version:
+        if known is None or known.spelled != self._fields or known.version != version:
             known = self._known = check_fields(version, self._fields)
         return known
 
@@ -189,7 +192,7 @@ class RequestAssembly:
         return self._fed - self.size > 2 * self._limits.max_header + 8 * self.size
 
     def _head_size(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + 4 for _, name, value in self._fields)
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._fields)
 
 
 def _too_large() -> RequestError:

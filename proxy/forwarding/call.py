@@ -1,9 +1,5 @@
 """One request under way: what is needed to send it, kept together."""
 
-from collections.abc import Sequence
-
-import msgspec
-
 from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.forwarding.exchange import Exchange
@@ -40,7 +36,7 @@ class Call:
         self.snapshot = snapshot
         self.exchange = exchange
         self.lines = lines
-        self.extra: Sequence[tuple[bytes, bytes]] = ()
+        self.extra = b""
 
     def body_for(self, target: BoundTarget) -> list[Piece]:
         """The body that this target gets: the client's own bytes, but for the model's name where the target has another."""
@@ -55,14 +51,8 @@ class Call:
 
     def message_for(self, endpoint: Endpoint, body: list[Piece]) -> list[Piece]:
         """The whole message, in one piece if it is small."""
-        size = length(body)
+        size = len(body[0]) if len(body) == 1 else length(body)
         head = self.lines.for_endpoint(endpoint.host, endpoint.prefix, size)
         if size <= SMALL:
             return [b"".join((head, *body))]
         return [head, *body]
-
-
-def model_list(names: Sequence[str]) -> bytes:
-    """The document of GET /v1/models, as OpenAI's API shapes it."""
-    cards = [{"id": name, "object": "model", "created": 0, "owned_by": "penstock"} for name in names]
-    return msgspec.json.encode({"object": "list", "data": cards})

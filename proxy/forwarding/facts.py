@@ -1,5 +1,6 @@
 """What routing asks of a request, answered lazily from its head and body."""
 
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from proxy.downstream.assembly import Request
@@ -22,7 +23,7 @@ class Facts:
         self._peeked: object | None = None
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, str] | None = None
-        self.method = head.method.decode("ascii")
+        self.method = _method(head.method)
         self.path = _decoded(head.path)
         self.json = False
         self.model: str | None = None
@@ -55,7 +56,7 @@ class Facts:
 
     def _find_model(self, request: Request, content_type: bytes) -> None:
         """In a form where the content type says so, else in a JSON object if the body is one, whatever its type says."""
-        if content_type[:19].lower() == b"multipart/form-data":
+        if content_type != b"application/json" and content_type[:19].lower() == b"multipart/form-data":
             self.model_span = span = field_span(request.body, content_type, b"model")
             if span is not None:
                 self.model = bytes(request.body[span[0] : span[1]]).decode("utf-8", "replace")
@@ -63,10 +64,16 @@ class Facts:
         self._peeked = peeked = self._peek.decode(request.body)
         if peeked is not None:
             self.json = True
-            model = self._peek.value(peeked, "model")
+            model = self._peek.model(peeked)
             self.model = model if isinstance(model, str) else None
 
 
+@lru_cache(maxsize=64)
+def _method(method: bytes) -> str:
+    return method.decode("ascii")
+
+
+@lru_cache(maxsize=512)
 def _decoded(path: bytes) -> str:
     """As engines see it: percent-decoded."""
     if b"%" in path:

@@ -91,7 +91,7 @@ class Forwarder:
             kind="rate_limit_error",
             code="rate_limit_exceeded",
             retry_after=verdict.retry_after,
-            headers=tuple(call.extra),
+            headers=call.extra,
         )
 
     async def _try_endpoint(self, journey: "Journey", endpoint: Endpoint) -> bool:
@@ -259,7 +259,9 @@ def as_request_error(error: UpstreamError) -> RequestError:
     """What the client is told. Addresses of engines stay with us."""
     if error.failure is UpstreamFailure.TIMEOUT:
         return RequestError(504, error.message, kind="server_error", code="upstream_timeout")
-    return RequestError(502, error.message, kind="server_error", code="upstream_" + error.failure.value.replace("-", "_"))
+    return RequestError(
+        502, error.message, kind="server_error", code="upstream_" + error.failure.value.replace("-", "_")
+    )
 
 
 def _no_endpoint(server: str) -> RequestError:

@@ -1,7 +1,5 @@
 """The heads that the proxy writes: a client's request as an endpoint gets it, an engine's answer as the client gets it."""
 
-from collections.abc import Sequence
-
 from proxy.downstream.connection import DownstreamConnection
 from proxy.wire.fields import HOP_BY_HOP, PROTECTED
 from proxy.wire.request_gate import RequestHead
@@ -84,7 +82,7 @@ def _origin(told: dict[bytes, bytes], head: RequestHead, client: DownstreamConne
 
 def response_framing(upstream: ResponseHead, http10: bool) -> Framing:
     """How the client is told where the body ends: as the engine did, where the client's version can."""
-    if upstream.framing in {Framing.NONE, Framing.LENGTH}:
+    if upstream.framing is Framing.LENGTH or upstream.framing is Framing.NONE:
         return upstream.framing
     return Framing.CLOSE if http10 else Framing.CHUNKED
 
@@ -96,27 +94,25 @@ def response_lines(
     http10: bool,
     keep_alive: bool,
     request_id: bytes = b"",
-    extra: Sequence[tuple[bytes, bytes]] = (),
+    extra: bytes = b"",
 ) -> bytes:
     """The head of an answer as the client gets it. The request's id is told unless the engine tells one of its own."""
     said = upstream.said
     if said.returned is None:
         said.returned = _returned(said)
     fields, tells_id = said.returned
-    parts = [b"HTTP/1.1 %d %b\r\n" % (upstream.status, upstream.reason), fields]
+    head = b"HTTP/1.1 %d %b\r\n%b%b" % (upstream.status, upstream.reason, fields, extra)
     if request_id and not tells_id:
-        parts.append(b"X-Request-Id: %b\r\n" % request_id)
-    parts += [b"%b: %b\r\n" % field for field in extra]
+        head += b"X-Request-Id: %b\r\n" % request_id
     if framing is Framing.CHUNKED:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
+        head += b"Transfer-Encoding: chunked\r\n"
     elif upstream.length is not None and upstream.status not in _WITHOUT_LENGTH and framing is not Framing.CLOSE:
-        parts.append(b"Content-Length: %d\r\n" % upstream.length)
+        head += b"Content-Length: %d\r\n" % upstream.length
     if not keep_alive:
-        parts.append(b"Connection: close\r\n")
+        head += b"Connection: close\r\n"
     elif http10:
-        parts.append(b"Connection: keep-alive\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
+        head += b"Connection: keep-alive\r\n"
+    return head + b"\r\n"
 
 
 def _returned(said: ResponseFields) -> tuple[bytes, bool]:

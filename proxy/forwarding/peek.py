@@ -1,6 +1,7 @@
 """A look into a JSON body: the named top-level fields are decoded, the rest is skipped, nothing is re-serialised."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ class Peek:
     msgspec skips what is not named: 37 µs for a body of 126 KB, where loading all of it costs orjson 143 µs.
     """
 
-    __slots__ = ("_decoder", "_names")
+    __slots__ = ("_decoder", "_names", "model")
 
     def __init__(self, fields: Iterable[str] = ()) -> None:
         names = ["model", *sorted(set(fields) - {"model"})]
@@ -25,6 +26,7 @@ class Peek:
             gc=False,
         )
         self._decoder = msgspec.json.Decoder(struct)
+        self.model: Callable[[object], Any] = attrgetter("f0")
         self._names = {name: f"f{index}" for index, name in enumerate(names)}
 
     def decode(self, body: Body) -> object | None:

@@ -10,7 +10,7 @@ import httptools
 
 from proxy.errors import UpstreamError, UpstreamFailure
 from proxy.wire.clock import Sweeper
-from proxy.wire.fields import Field
+from proxy.wire.fields import SpelledField
 from proxy.wire.response_gate import (
     Framing,
     ProtocolViolation,
@@ -28,6 +28,8 @@ MAX_INTERIM = 16
 
 HIGH_WATER = 64 * 1024
 """Bytes of an answer that may wait here for their reader."""
+
+_LENGTH_SIZE = len(b"content-length")
 
 
 class Sink(Protocol):
@@ -87,7 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._poll: select.poll | None = None
-        self._fields: list[Field] = []
+        self._fields: list[SpelledField] = []
         self._length: bytes | None = None
         self._known: ResponseFields | None = None
         self._reason = b""
@@ -245,7 +247,9 @@ class UpstreamConnection(asyncio.Protocol):
         transport = cast("asyncio.Transport", transport)  # uvloop's is one by shape, not by descent
         self._transport = transport
         self._poll = select.poll()
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+        self._poll.register(
+            transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP | select.POLLERR
+        )
         self._sweeper.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -298,9 +302,8 @@ class UpstreamConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is not None:
             return
-        lower = name.lower()
-        if lower != b"content-length":
-            self._fields.append((lower, name, value))
+        if len(name) != _LENGTH_SIZE or name.lower() != b"content-length":
+            self._fields.append((name, value))
         elif self._length is None:
             self._length = value
         else:
@@ -312,7 +315,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if (
             self._overhead + self._fed > MAX_HEAD
-            and sum(len(name) + len(value) + 4 for _, name, value in self._fields) > MAX_HEAD
+            and sum(len(name) + len(value) + 4 for name, value in self._fields) > MAX_HEAD
         ):
             raise ProtocolViolation("the engine's header is too large")
         said = self._said(parser.get_http_version())
@@ -347,7 +350,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _said(self, version: str) -> ResponseFields:
         """An engine mostly repeats its fields: what has been checked is not checked again."""
         known = self._known
-        if known is None or known.fields != self._fields or known.version != version:
+        if known is None or known.spelled != self._fields or known.version != version:
             known = self._known = check_fields(version, self._fields)
         return known
 

@@ -6,10 +6,10 @@ from proxy.config.spec import EndpointSpec
 class Endpoint:
     """Owns what is known of an endpoint. It outlives reloads: state is kept by (server, address).
 
-    `in_flight` counts the requests that hold a lease on it; whoever raises it lowers it again in the same block.
+    `available` says that it takes new requests, `in_flight` counts the requests that hold a lease on it; whoever raises it lowers it again in the same block.
     """
 
-    __slots__ = ("address", "draining", "host", "in_flight", "prefix", "server", "spec", "weight")
+    __slots__ = ("address", "available", "host", "in_flight", "prefix", "server", "spec", "weight")
 
     def __init__(self, server: str, spec: EndpointSpec) -> None:
         self.server = server
@@ -19,26 +19,20 @@ class Endpoint:
         self.prefix = spec.prefix.encode()
         self.weight = spec.weight
         self.in_flight = 0
-        self.draining = False
+        self.available = True
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.address} {self.state}, {self.in_flight} in flight>"
 
     @property
-    def available(self) -> bool:
-        """Whether it takes new requests."""
-        return not self.draining
-
-    @property
     def state(self) -> str:
         """One word for an operator."""
-        return "draining" if self.draining else "available"
+        return "available" if self.available else "unavailable"
 
     def adopt(self, spec: EndpointSpec) -> None:
         """Follow a reload: labels and weight may have changed, the address has not."""
         self.spec = spec
         self.weight = spec.weight
-        self.draining = False
 
 
 def _authority(spec: EndpointSpec) -> bytes:

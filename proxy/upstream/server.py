@@ -66,14 +66,14 @@ class ServerRegistry:
         return UpstreamServer(spec, self._pools(spec, stay), policy, budget)
 
     def replace(self, servers: dict[str, UpstreamServer]) -> None:
-        """These are the servers now: endpoints that are in none of them any more drain."""
+        """These are the servers now. Endpoints that are in none of them any more finish what they have, and no connection
+        to them is kept."""
         for name, old in self._servers.items():
             new = servers.get(name)
             if new is old:
                 continue
             for endpoint, pool in old.pools.items():
                 if new is None or endpoint not in new.pools:
-                    endpoint.draining = True
                     pool.close()
         self._servers = servers
 
@@ -83,9 +83,7 @@ class ServerRegistry:
             for pool in server.pools.values():
                 pool.close()
 
-    def _pools(
-        self, server: ModelServer, stay: Mapping[Endpoint, ConnectionPool]
-    ) -> dict[Endpoint, ConnectionPool]:
+    def _pools(self, server: ModelServer, stay: Mapping[Endpoint, ConnectionPool]) -> dict[Endpoint, ConnectionPool]:
         """The endpoints of a spec with their pools: those that stay as they live, the others new."""
         known = {endpoint.address: (endpoint, pool) for endpoint, pool in stay.items()}
         tls = server.tls or UpstreamTls()

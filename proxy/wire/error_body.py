@@ -1,7 +1,6 @@
 """The answers that the proxy makes itself: OpenAI-shaped errors, Anthropic-shaped ones on /v1/messages."""
 
 import math
-from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -41,9 +40,10 @@ def render(
     keep_alive: bool,
     with_body: bool = True,
     content_type: bytes = b"application/json",
-    extra: Sequence[tuple[bytes, bytes]] = (),
+    extra: bytes = b"",
 ) -> bytes:
-    """A whole HTTP/1.1 message. `with_body` is False for an answer to HEAD, whose length is still told."""
+    """A whole HTTP/1.1 message. `with_body` is False for an answer to HEAD, whose length is still told; `extra` are more
+    lines of the head, each with its end."""
     lines = [
         b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode()),
         b"Content-Type: " + content_type,
@@ -51,8 +51,7 @@ def render(
         b"Date: " + formatdate(usegmt=True).encode(),
         b"Connection: keep-alive" if keep_alive else b"Connection: close",
     ]
-    lines += [name + b": " + value for name, value in extra]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + (body if with_body else b"")
+    return b"\r\n".join(lines) + b"\r\n" + extra + b"\r\n" + (body if with_body else b"")
 
 
 def render_error(
@@ -61,11 +60,12 @@ def render_error(
     *,
     keep_alive: bool,
     with_body: bool = True,
-    extra: Sequence[tuple[bytes, bytes]] = (),
+    extra: bytes = b"",
 ) -> bytes:
     """A whole HTTP/1.1 message that tells an error. Retry-After is in whole seconds, rounded up."""
-    headers = list(extra)
     if error.retry_after is not None:
-        headers.append((b"Retry-After", b"%d" % max(1, math.ceil(error.retry_after))))
+        extra += b"Retry-After: %d\r\n" % max(1, math.ceil(error.retry_after))
     body = error_document(error, path)
-    return render(error.status, body, keep_alive=keep_alive and not error.close, with_body=with_body, extra=headers)
+    return render(
+        error.status, body, keep_alive=keep_alive and not error.close, with_body=with_body, extra=extra + error.headers
+    )

@@ -5,6 +5,9 @@ from functools import lru_cache
 Field = tuple[bytes, bytes, bytes]
 """A header field: its lower-case name, its name as it came, its value."""
 
+SpelledField = tuple[bytes, bytes]
+"""A header field as it came: its name, its value."""
+
 # RFC 9110 7.6.1, and the older names that the field still meets.
 HOP_BY_HOP = frozenset({
     b"connection",
@@ -33,6 +36,11 @@ PROTECTED = frozenset({
     b"x-forwarded-host",
     b"x-request-id",
 })  # fmt: skip
+
+
+def lowered(fields: list[SpelledField]) -> list[Field]:
+    """The fields with their names in lower case beside them."""
+    return [(name.lower(), name, value) for name, value in fields]
 
 
 def connection_options(value: bytes) -> frozenset[bytes]:

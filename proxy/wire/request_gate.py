@@ -8,13 +8,15 @@ import re
 from dataclasses import dataclass
 
 from proxy.errors import RequestError
-from proxy.wire.fields import Field, connection_options, content_length
+from proxy.wire.fields import Field, SpelledField, connection_options, content_length, lowered
 
 # Visible ASCII but "#" (a fragment never belongs in a target, RFC 9112 3.2); no byte that another parser may read otherwise.
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*')
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)([/?][^#]*)?", re.IGNORECASE)
 # RFC 3986 3.2.2: a registered name or an IPv4 address, or an IP literal in brackets; then a port.
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?")
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+(?::[0-9]{0,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{0,5})?"
+)
 
 _SPECIAL = frozenset({b"host", b"transfer-encoding", b"connection", b"expect", b"content-type"})
 
@@ -29,6 +31,7 @@ class RequestFields:
     `forwarded` is a memo of whoever writes these fields upstream; it is theirs to fill.
     """
 
+    spelled: list[SpelledField]
     fields: list[Field]
     version: str
     http10: bool
@@ -84,19 +87,21 @@ def check_request(method: bytes, target: bytes, length: bytes | None, said: Requ
     return RequestHead(method, origin, size, said, authority)
 
 
-def check_fields(version: str, fields: list[Field]) -> RequestFields:
+def check_fields(version: str, spelled: list[SpelledField]) -> RequestFields:
     """What the fields other than Content-Length say; RequestError where they contradict each other or the RFCs."""
     http10 = version != "1.1"
     if http10 and version != "1.0":
         raise RequestError.malformed(f"HTTP version {version} is not served here; use HTTP/1.1", 505)
-    if len(fields) > MAX_FIELDS:
+    if len(spelled) > MAX_FIELDS:
         raise RequestError.malformed(f"the request has more than {MAX_FIELDS} header fields", 431)
+    fields = lowered(spelled)
     special: dict[bytes, bytes] = {}
     for name, _, value in fields:
         if name in _SPECIAL:
             special[name] = _repeated(name, special[name], value) if name in special else value
     options = connection_options(special.get(b"connection", b""))
     return RequestFields(
+        spelled=spelled,
         fields=fields,
         version=version,
         http10=http10,

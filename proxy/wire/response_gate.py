@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from proxy.wire.fields import Field, connection_options, content_length
+from proxy.wire.fields import Field, SpelledField, connection_options, content_length, lowered
 
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -32,6 +32,7 @@ class ResponseFields:
     `returned` is a memo of whoever writes these fields downstream; it is theirs to fill.
     """
 
+    spelled: list[SpelledField]
     fields: list[Field]
     version: str
     http10: bool
@@ -77,10 +78,11 @@ def check_response(
     return ResponseHead(status, reason, _framing(status, method, size, said), size, said)
 
 
-def check_fields(version: str, fields: list[Field]) -> ResponseFields:
+def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
     """What the fields other than Content-Length say; ProtocolViolation where they cannot be passed on."""
     if version not in {"1.1", "1.0"}:
         raise ProtocolViolation(f"the engine answered in HTTP/{version}")
+    fields = lowered(spelled)
     coding: bytes | None = None
     options: frozenset[bytes] = frozenset()
     content_type = b""
@@ -97,6 +99,7 @@ def check_fields(version: str, fields: list[Field]) -> ResponseFields:
     if coding is not None and (http10 or coding.strip(b" \t").lower() != b"chunked"):
         raise ProtocolViolation("the engine's answer has a transfer coding other than chunked")
     return ResponseFields(
+        spelled=spelled,
         fields=fields,
         version=version,
         http10=http10,
