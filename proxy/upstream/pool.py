@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 
 from proxy.config.spec import EndpointSpec
@@ -73,11 +75,10 @@ class ConnectionPool:
             message = "no connection to the engine" + ("" if timeout is None else f" within {timeout:g} s")
             raise UpstreamError(UpstreamFailure.CONNECT, message, sent=False) from None
         except ssl.SSLError as error:
-            reason = error.reason or "handshake failed"
+            reason = getattr(error, "reason", None) or "handshake failed"
             raise UpstreamError(UpstreamFailure.CONNECT, f"TLS with the engine failed: {reason}", sent=False) from error
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            message = f"the engine cannot be connected to: {reason}"
+            message = f"the engine cannot be connected to: {_reason(error)}"
             raise UpstreamError(UpstreamFailure.CONNECT, message, sent=False) from error
         return connection
 
@@ -109,3 +110,10 @@ class ConnectionPool:
             with contextlib.suppress(OSError):
                 connection.close()
         self._idle.clear()
+
+
+def _reason(error: OSError) -> str:
+    """The system's words. Not `strerror`: asyncio puts the address there, and a client is told this."""
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
