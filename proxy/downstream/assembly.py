@@ -29,6 +29,7 @@ class RequestAssembly:
     """
 
     __slots__ = (
+        "_alone",
         "_body",
         "_fed",
         "_fields",
@@ -54,6 +55,7 @@ class RequestAssembly:
         self._known: RequestFields | None = None
         self._url = b""
         self._raw = b""
+        self._alone = True
         self._fed = 0
         self._body: Body = b""
         self.body_deadline = 0.0
@@ -79,7 +81,14 @@ class RequestAssembly:
     def begin_feed(self, data: bytes) -> None:
         """These bytes go to the parser next."""
         self._fed += len(data)
-        self._raw = self._raw + data if self.receiving and self.head is None else data
+        if not self.receiving:
+            self._raw = data
+            self._alone = True
+        elif self.head is None:
+            self._raw += data
+        else:
+            self._raw = data
+            self._alone = False
 
     def end_feed(self) -> None:
         """The parser has read what it was fed: is what it still holds within bounds?"""
@@ -153,7 +162,7 @@ class RequestAssembly:
         if head.said.chunked and self._overweight():
             self.fault = _overhead()
             return
-        self.receiving = False
+        self.receiving = self._alone = False
         self._fed = 0
         self.requests.append(Request(head, self._body))
         self._body = b""
@@ -166,7 +175,8 @@ class RequestAssembly:
         method = parser.get_method()
         version = "1.1"
         # llhttp lets more than one space pass between the parts of a request line; other parsers may split it otherwise.
-        if b"%b %b HTTP/1.1\r\n" % (method, self._url) not in self._raw:
+        # Only a message that stands first in what was read can be told by the first bytes there.
+        if not self._alone or not self._raw.startswith(b"%b %b HTTP/1.1\r\n" % (method, self._url)):
             version = parser.get_http_version()
             if b"%b %b HTTP/%b\r\n" % (method, self._url, version.encode()) not in self._raw:
                 raise RequestError.malformed("the request line is malformed", 505 if version == "0.9" else 400)
