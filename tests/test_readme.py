@@ -1,0 +1,399 @@
+"""The README tells the truth: its samples load, and its tables name what the code has, no more and no less."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli.main import COMMANDS, load_command
+from proxy.config.codes import Code
+from proxy.config.loader import load_texts
+from proxy.config.settings import load_settings, load_settings_text
+from proxy.config.spec import Config, Settings
+from proxy.errors import Problem, RequestError, Severity, UpstreamError, UpstreamFailure
+from proxy.forwarding.exchange import Attempt, Exchange
+from proxy.forwarding.forwarder import as_request_error
+from proxy.runtime.reload import Outcome
+from proxy.telemetry.access_log import JsonLines, TextLines
+from proxy.telemetry.exposition import ControlFacts, ReportCollector
+from proxy.wire.error_body import error_document
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+STRANGER = "zzzzzzzz"  # near no key, so that the problem lists all that are known
+
+
+# --- the README's parts -----------------------------------------------------------------------------------------------
+
+
+def section(heading: str) -> str:
+    """The text below a heading, to the next one."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, f"the README has no section {heading!r}"
+    return found[1]
+
+
+def rows(text: str, head: str) -> list[list[str]]:
+    """The rows of the table whose first column has this head."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {head} |"))
+    table = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return table
+
+
+def quoted(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def named(text: str, head: str) -> list[str]:
+    """What the first column of a table names."""
+    return [name for row in rows(text, head) for name in quoted(row[0])]
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+ROUTE_SAMPLES = [block for block in blocks("yaml") if "servers:" in block]
+SETTINGS_SAMPLES = [block for block in blocks("yaml") if "servers:" not in block]
+
+
+def test_the_readme_has_samples_of_both_kinds() -> None:
+    assert len(ROUTE_SAMPLES) >= 3
+    assert SETTINGS_SAMPLES
+
+
+@pytest.mark.parametrize("sample", ROUTE_SAMPLES)
+def test_a_sample_of_routes_has_no_problem(sample: str) -> None:
+    loaded = load_texts({"README.md": sample})
+    assert loaded.problems == ()
+    assert loaded.config is not None
+
+
+@pytest.mark.parametrize("sample", SETTINGS_SAMPLES)
+def test_a_sample_of_settings_has_no_problem(sample: str, tmp_path: Path) -> None:
+    for name in re.findall(r"[\w/-]+\.pem", sample):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "penstock.yaml").write_text(sample)
+    read = load_settings(str(tmp_path / "penstock.yaml"))
+    assert read.problems == ()
+    assert read.settings is not None
+
+
+def test_the_first_configuration_has_15_lines() -> None:
+    assert len(blocks("yaml")[0].splitlines()) == 15
+
+
+def test_the_samples_in_config_have_no_problem() -> None:
+    settings = load_settings(str(ROOT / "config" / "penstock.yaml"), {})
+    assert settings.problems == ()
+    loaded = load_texts({file.name: file.read_text() for file in sorted((ROOT / "config" / "routes").iterdir())})
+    assert loaded.problems == ()
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_two_commands_do_everything() -> None:
+    demo, tests = (block.strip() for block in blocks("sh"))
+    assert demo == "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/penstock demo"
+    assert tests == "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/python -m pytest"
+
+
+def test_the_pipeline_runs_the_readmes_own_command() -> None:
+    pipeline = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep -m 1 -E '(.+?)' README\.md", pipeline)
+    assert pattern
+    found = [line for line in README.splitlines() if re.search(pattern[1], line)]
+    assert found == [blocks("sh")[1].strip()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_told(command: str) -> None:
+    options = {name for parameter in load_command(command).params for name in parameter.opts if name.startswith("-")}
+    assert set(named(section(f"penstock {command}"), "option")) == options - {"--help"}
+
+
+def test_the_defaults_of_simulate_are_true() -> None:
+    defaults = {parameter.opts[0]: parameter for parameter in load_command("simulate").params}
+    for row in rows(section("penstock simulate"), "option"):
+        parameter = defaults[quoted(row[0])[0]]
+        assert parameter.required == (row[1] == "required")
+        if told := quoted(row[1]):
+            assert parameter.process_value(None, told[0]) == parameter.process_value(None, parameter.default)  # type: ignore[arg-type]
+        else:
+            assert parameter.default in {None, ""}
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+# A document for each mapping of the files, with a hole in it.
+SETTINGS_MAPPINGS = {
+    "": "routes: x\n{}",
+    "listeners[].": "listeners: [{{address: ':1', {}}}]",
+    "listeners[].tls.": "listeners: [{{address: ':1', tls: {{{}}}}}]",
+    "limits.": "limits: {{{}}}",
+    "log.": "log: {{{}}}",
+}
+SERVER_MAPPINGS = {
+    "": "servers: {{s: {{endpoints: [http://h], {}}}}}",
+    "endpoints[].": "servers: {{s: {{endpoints: [{{url: http://h, {}}}]}}}}",
+    "timeout.": "servers: {{s: {{endpoints: [http://h], timeout: {{{}}}}}}}",
+    "retries.": "servers: {{s: {{endpoints: [http://h], retries: {{{}}}}}}}",
+    "rate_limit.": "servers: {{s: {{endpoints: [http://h], rate_limit: {{requests_per_second: 1, {}}}}}}}",
+    "tls.": "servers: {{s: {{endpoints: [http://h], tls: {{{}}}}}}}",
+}
+ROUTE_MAPPINGS = {
+    "": "routes: [{{name: r, rules: [{{targets: s}}], {}}}]",
+    "rules[].": "routes: [{{name: r, rules: [{{targets: s, {}}}]}}]",
+    "rules[].targets[].": "routes: [{{name: r, rules: [{{targets: [{{server: s, {}}}]}}]}}]",
+    "rules[].fallback[].": "routes: [{{name: r, rules: [{{targets: s, fallback: [{{server: s, {}}}]}}]}}]",
+}
+MATCH_MAPPINGS = {"": "routes: [{{name: r, rules: [{{targets: s, match: {{{}}}}}]}}]"}
+TEST_MAPPINGS = {"": "routes: [{{name: r, rules: [{{targets: s, match: {{path: {{{}}}}}}}]}}]"}
+
+
+def settings_problems(document: str) -> tuple[Problem, ...]:
+    return load_settings_text("penstock.yaml", document, {}).problems
+
+
+def route_problems(document: str) -> tuple[Problem, ...]:
+    return load_texts({"routes.yaml": document}).problems
+
+
+def known_keys(problems: tuple[Problem, ...]) -> set[str]:
+    """The keys that a reader asks for, from its own word on a stranger among them."""
+    message = next(problem.message for problem in problems if problem.code == Code.UNKNOWN_KEY)
+    return set(message.partition("; known are ")[2].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("heading", "head", "read", "mappings"),
+    [
+        ("The settings file", "setting", settings_problems, SETTINGS_MAPPINGS),
+        ("A server", "setting", route_problems, SERVER_MAPPINGS),
+        ("A route", "setting", route_problems, ROUTE_MAPPINGS),
+        ("A match", "condition", route_problems, MATCH_MAPPINGS),
+        ("A match", "test", route_problems, TEST_MAPPINGS),
+    ],
+)
+def test_every_setting_is_told_and_none_is_invented(
+    heading: str, head: str, read: Any, mappings: dict[str, str]
+) -> None:
+    asked = {
+        prefix + key
+        for prefix, document in mappings.items()
+        for key in known_keys(read(document.format(f"{STRANGER}: 1")))
+    }
+    told = named(section(heading), head)
+    assert set(told) == asked
+    assert len(told) == len(set(told))
+
+
+def test_what_stands_at_the_top_of_a_route_file_is_told() -> None:
+    assert known_keys(route_problems(f"{STRANGER}: 1")) == {"servers", "routes"}
+    assert "`servers`, a mapping" in section("Route files")
+    assert "`routes`, a list" in section("Route files")
+
+
+def told_defaults(heading: str, mappings: dict[str, str]) -> list[tuple[str, str]]:
+    """For each row with a default that can be written: a document without it, and the same with it."""
+    found = []
+    for name, _, default, *_ in ((quoted(row[0])[0], *row[1:]) for row in rows(section(heading), "setting")):
+        value = re.fullmatch(r"`([^`]+)`", default)
+        prefix, dot, key = name.rpartition(".")
+        if value is not None and name != "routes":
+            document = mappings[prefix + dot]
+            found.append((document.format(""), document.format(f"{key}: {value[1]}")))
+    return found
+
+
+@pytest.mark.parametrize(("without", "given"), told_defaults("The settings file", SETTINGS_MAPPINGS))
+def test_a_default_of_the_settings_written_out_changes_nothing(without: str, given: str) -> None:
+    assert read_settings(given) == read_settings(without)
+
+
+def read_settings(document: str) -> Settings:
+    routes = "" if "routes: x" in document else "routes: x\n"
+    read = load_settings_text("penstock.yaml", routes + document, {})
+    assert read.settings is not None, read.problems
+    return read.settings
+
+
+@pytest.mark.parametrize(("without", "given"), told_defaults("A server", SERVER_MAPPINGS))
+def test_a_default_of_a_server_written_out_changes_nothing(without: str, given: str) -> None:
+    routes = "\nroutes: [{name: r, rules: [{targets: s}]}]"
+    assert read_config(given + routes).servers == read_config(without + routes).servers
+
+
+@pytest.mark.parametrize(("without", "given"), told_defaults("A route", ROUTE_MAPPINGS))
+def test_a_default_of_a_route_written_out_changes_nothing(without: str, given: str) -> None:
+    servers = "servers: {s: {endpoints: [http://h]}}\n"
+    assert read_config(servers + given).routes == read_config(servers + without).routes
+
+
+def read_config(document: str) -> Config:
+    loaded = load_texts({"routes.yaml": document})
+    assert loaded.config is not None, loaded.problems
+    return loaded.config
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_code_of_a_problem_is_told() -> None:
+    assert named(section("Problems"), "code") == [code.value for code in Code]
+
+
+def refusals() -> list[ast.Call]:
+    """Every place in the code where a request is refused."""
+    calls = [
+        node
+        for module in (ROOT / "proxy").rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"RequestError", "RequestError.malformed"}
+    ]
+    assert len(calls) > 20
+    return calls
+
+
+def codes_in_the_code() -> set[str]:
+    given = (keyword.value for call in refusals() for keyword in call.keywords if keyword.arg == "code")
+    found = {value.value for value in given if isinstance(value, ast.Constant)}
+    return found | {upstream_error(failure).code for failure in UpstreamFailure} | {bad_request().code}
+
+
+def upstream_error(failure: UpstreamFailure) -> RequestError:
+    return as_request_error(UpstreamError(failure, "", sent=True))
+
+
+def bad_request() -> RequestError:
+    return RequestError.malformed("")
+
+
+def test_every_code_of_an_error_is_told() -> None:
+    assert set(named(section("Errors"), "code")) - {"null"} == codes_in_the_code()
+
+
+def test_the_statuses_of_broken_messages_are_told() -> None:
+    told = next(row[1] for row in rows(section("Errors"), "code") if row[0] == "`bad_request`")
+    calls = [call for call in refusals() if ast.unparse(call.func) == "RequestError.malformed"]
+    statuses = {400} | {
+        node.value
+        for call in calls
+        for argument in call.args[1:]
+        for node in ast.walk(argument)
+        if isinstance(node, ast.Constant) and isinstance(node.value, int)
+    }
+    assert {int(status) for status in told.split(", ")} == statuses
+
+
+def test_the_status_of_each_failure_of_an_engine_is_told() -> None:
+    told = {quoted(row[0])[0]: row[1] for row in rows(section("Errors"), "code")}
+    for failure in UpstreamFailure:
+        error = upstream_error(failure)
+        assert told[str(error.code)] == str(error.status)
+
+
+def test_the_sample_of_an_error_is_true() -> None:
+    message = "no route serves the model 'gpt-5'"
+    error = RequestError(404, message, code="model_not_found", param="model")
+    assert json.loads(blocks("json")[0]) == json.loads(error_document(error, b"/v1/chat/completions"))
+
+
+def test_the_words_of_retries_are_told() -> None:
+    told = next(row[3] for row in rows(section("A server"), "setting") if row[0] == "`retries.on`")
+    assert set(quoted(told)) == {failure.value for failure in UpstreamFailure}
+
+
+# --- telemetry --------------------------------------------------------------------------------------------------------
+
+
+def test_every_metric_is_told_with_its_labels() -> None:
+    facts = ControlFacts("v", True, 0.0)
+    families = {
+        family.name + "_total" * (family.type == "counter"): list(getattr(family, "_labelnames", ()))
+        for family in ReportCollector([], facts).collect()
+    }
+    told = {quoted(row[0])[0]: quoted(row[1]) for row in rows(section("Metrics"), "metric")}
+    assert told == families
+
+
+def test_the_outcomes_of_a_reload_are_told() -> None:
+    told = next(row[2] for row in rows(section("Metrics"), "metric") if row[0] == "`penstock_config_reloads_total`")
+    assert set(quoted(told)) == {outcome.value for outcome in Outcome}
+
+
+def sample_exchange() -> Exchange:
+    return Exchange(
+        request_id="5f1c0a9d2b7e-2a",
+        client="10.0.0.7",
+        method="POST",
+        target="/v1/chat/completions?key=secret",
+        started=100.0,
+        model="qwen",
+        route="chat",
+        rule="canary",
+        server="stable",
+        endpoint="http://10.0.0.11:8000",
+        status=200,
+        bytes_in=412,
+        bytes_out=9120,
+        first_byte=100.0615,
+        finished=101.8402,
+        attempts=[Attempt("stable", "http://10.0.0.11:8000", "ok")],
+    )
+
+
+def clock() -> float:
+    return 1795181858.123
+
+
+def test_the_sample_of_the_access_log_is_true() -> None:
+    line = TextLines(clock).line(sample_exchange()).decode()
+    assert line.strip() in section("The access log").splitlines()
+
+
+def test_every_field_of_the_access_log_is_told() -> None:
+    fields = json.loads(JsonLines(clock).line(sample_exchange()))
+    assert set(named(section("The access log"), "JSON field")) == set(fields)
+
+
+# --- architecture -----------------------------------------------------------------------------------------------------
+
+
+def test_the_layers_are_those_that_import_linter_holds() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert "\n".join(["```", *layers, "```"]) in section("Architecture")
+
+
+def test_the_picture_of_the_rooms_shows_all_of_them() -> None:
+    paths = [path for path in (ROOT / "proxy").iterdir() if path.name != "py.typed" and not path.name.startswith("_")]
+    rooms = {path.name + "/" * path.is_dir() for path in paths}
+    assert set(re.findall(r"^  (\w+(?:/|\.py)) ", section("Architecture"), re.MULTILINE)) == rooms
+
+
+def test_links_lead_to_files_of_the_project() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        if target != "benchmarks/RESULTS.md":  # it is generated
+            assert (ROOT / target).exists(), target
+
+
+def test_hints_are_told_apart_from_errors() -> None:
+    for severity in Severity:
+        assert severity.value in section("Problems")
