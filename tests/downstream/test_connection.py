@@ -324,6 +324,15 @@ def test_a_request_is_judged_by_its_own_version_and_not_by_the_one_before(versio
         assert visit.statuses == [505]
 
 
+@pytest.mark.parametrize("before", [b"", get()])
+def test_a_version_is_read_from_the_request_line_alone(before: bytes) -> None:
+    old = b"GET / HTTP/1.0\r\nHost: a\r\nX: GET / HTTP/1.1\r\n\r\n"
+    visit = Visit().sends(before + old)
+    visit.answer_all()
+    assert visit.requests[-1].head.said.http10
+    assert visit.hung_up
+
+
 def test_what_a_request_says_of_itself_is_not_taken_from_the_one_before() -> None:
     visit = Visit().sends(post(b"one"), chunked(b"two"), get(b"/3"), get(b"http://b/4"), get(b"/5"))
     visit.answer_all()

@@ -42,7 +42,7 @@ def test_an_error_event_is_one_event() -> None:
 
 
 def test_an_answer_tells_its_length_and_what_becomes_of_the_connection() -> None:
-    head, _, body = render(200, b"ok", keep_alive=True, extra=[(b"X-A", b"b")]).partition(b"\r\n\r\n")
+    head, _, body = render(200, b"ok", keep_alive=True, extra=b"X-A: b\r\n").partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
     assert {b"Content-Length: 2", b"Connection: keep-alive", b"X-A: b"} <= set(lines)

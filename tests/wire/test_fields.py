@@ -1,5 +1,7 @@
 """Promises of what both directions know of fields."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +49,14 @@ def test_a_content_length_is_its_digits(size: int) -> None:
 def test_what_is_not_digits_is_no_content_length(value: bytes) -> None:
     with pytest.raises(ValueError, match="not a number"):
         content_length(value)
+
+
+def test_what_is_remembered_of_connection_fields_stays_small() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            connection_options(b",".join(b"%x" % (number * 10_000 + item) for item in range(5_000)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000

@@ -21,11 +21,11 @@ def check(
     version: str = "1.1",
     host: bytes | None = b"a",
 ) -> RequestHead:
-    fields = [(name.lower(), name, value) for name, value in lines]
+    fields = list(lines)
     if host is not None:
-        fields.insert(0, (b"host", b"Host", host))
-    lengths = [value for name, _, value in fields if name == b"content-length"]
-    said = check_fields(version, [field for field in fields if field[0] != b"content-length"])
+        fields.insert(0, (b"Host", host))
+    lengths = [value for name, value in fields if name == b"Content-Length"]
+    said = check_fields(version, [field for field in fields if field[0] != b"Content-Length"])
     return check_request(method, target, lengths[0] if lengths else None, said)
 
 

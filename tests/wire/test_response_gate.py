@@ -20,7 +20,7 @@ def check(
     method: bytes = b"GET",
     length: bytes | None = None,
 ) -> ResponseHead:
-    said = check_fields(version, [(name.lower(), name, value) for name, value in lines])
+    said = check_fields(version, list(lines))
     return check_response(status, reason, length, said, method)
 
 

@@ -1,0 +1,144 @@
+"""Promises of model servers across reloads."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from proxy.config.spec import Balance, EndpointSpec, ModelServer, Origin, UpstreamTls
+from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.pool import ConnectionPool
+from proxy.upstream.server import ServerRegistry, UpstreamServer
+from proxy.wire.clock import Sweeper
+from tests.transports import FakeTransport, StillLoop
+from tests.upstream.talks import answer
+
+A, B, C = (EndpointSpec("http", name, 8000) for name in "abc")
+QWEN = ModelServer("qwen", (A, B))
+
+
+class House:
+    """A registry, and reloads of it."""
+
+    def __init__(self) -> None:
+        self._loop = cast("Any", StillLoop())
+        self._sweeper = Sweeper(self._loop)
+        self.registry = ServerRegistry(self._loop, self._sweeper)
+
+    def reload(self, *specs: ModelServer) -> UpstreamServer | None:
+        self.registry.replace({spec.name: self.registry.adopt(spec) for spec in specs})
+        return self.registry.servers.get("qwen")
+
+    def keeps(self, pool: ConnectionPool) -> bool:
+        """Whether this pool keeps a connection that has just been used."""
+        connection = UpstreamConnection(self._loop, self._sweeper)
+        transport = FakeTransport(connection)
+        transport.connect()
+        connection.send(b"GET", [b"x"], first_byte=None, idle=None, total_deadline=1e9)
+        transport.receive(answer(b"ok"))
+        pool.give_back(connection)
+        return not transport.aborted
+
+    def load(self, spec: ModelServer = QWEN) -> UpstreamServer:
+        server = self.reload(spec)
+        assert server is not None
+        return server
+
+
+def test_an_endpoint_that_stays_keeps_its_state_and_its_connections() -> None:
+    house = House()
+    first = house.load()
+    staying = first.endpoints[0]
+    staying.in_flight = 3
+    second = house.load(replace(QWEN, endpoints=(replace(A, weight=7), C)))
+    assert second.endpoints[0] is staying
+    assert second.pools[staying] is first.pools[staying]
+    assert (staying.in_flight, staying.weight, staying.available) == (3, 7, True)
+
+
+def test_an_endpoint_that_went_finishes_what_it_has_and_keeps_no_connection() -> None:
+    house = House()
+    first = house.load()
+    gone = first.endpoints[1]
+    new = house.load(replace(QWEN, endpoints=(A, C)))
+    assert [endpoint.address for endpoint in new.endpoints] == ["http://a:8000", "http://c:8000"]
+    assert not house.keeps(first.pools[gone])
+    assert house.keeps(first.pools[first.endpoints[0]])
+    assert gone.available
+    assert first.pick([first.endpoints[0]]) is gone
+
+
+def test_no_connection_to_a_server_that_went_is_kept() -> None:
+    house = House()
+    gone = house.load()
+    house.reload()
+    assert not any(house.keeps(pool) for pool in gone.pools.values())
+    assert house.registry.servers == {}
+
+
+def test_an_endpoint_of_another_server_is_another_endpoint() -> None:
+    house = House()
+    house.reload(QWEN, replace(QWEN, name="other"))
+    one, other = house.registry.servers.values()
+    assert one.endpoints[0].address == other.endpoints[0].address
+    assert one.endpoints[0] is not other.endpoints[0]
+
+
+def test_a_server_that_did_not_change_is_the_same_server() -> None:
+    house = House()
+    assert house.load() is house.load(replace(QWEN))
+
+
+def test_nothing_is_taken_from_anyone_before_the_swap() -> None:
+    house = House()
+    server = house.load()
+    house.registry.adopt(replace(QWEN, endpoints=(C,)))
+    assert all(house.keeps(pool) for pool in server.pools.values())
+    assert house.registry.servers["qwen"] is server
+
+
+def test_a_connection_made_under_other_tls_terms_carries_no_more_requests() -> None:
+    secure = replace(QWEN, endpoints=(replace(A, scheme="https"),))
+    house = House()
+    first = house.load(secure)
+    second = house.load(replace(secure, tls=UpstreamTls(server_name="other")))
+    assert not house.keeps(first.pools[first.endpoints[0]])
+    assert first.pools[first.endpoints[0]] is not second.pools[second.endpoints[0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "policy", "budget"),
+    [
+        ({"origin": Origin("x.yaml", 1, 1, "")}, True, True),
+        ({"endpoints": (A, C)}, True, True),
+        ({"balance": Balance.ROUND_ROBIN}, False, True),
+        ({"retry_budget": 0.5}, True, False),
+    ],
+)
+def test_only_what_changed_begins_anew(change: dict[str, Any], policy: bool, budget: bool) -> None:
+    house = House()
+    first = house.load()
+    second = house.load(replace(QWEN, **change))
+    assert second is not first
+    assert (second.policy is first.policy, second.budget is first.budget) == (policy, budget)
+
+
+def test_a_tried_endpoint_is_not_picked_while_another_is_available() -> None:
+    server = House().load()
+    first, second = server.endpoints
+    assert server.pick([first]) is second
+    assert server.pick([second]) is first
+    assert server.pick([first, second]) is not None
+    first.available = second.available = False
+    assert server.pick([]) is None
+
+
+def test_a_repr_tells_an_operator_the_truth() -> None:
+    assert repr(House().load()) == "<UpstreamServer qwen, 2 endpoints>"
+
+
+def test_closing_closes_every_pool() -> None:
+    house = House()
+    server = house.load()
+    house.registry.close()
+    assert not any(house.keeps(pool) for pool in server.pools.values())
