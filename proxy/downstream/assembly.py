@@ -7,9 +7,13 @@ import httptools
 from proxy.config.spec import Limits
 from proxy.errors import RequestError
 from proxy.wire.fields import SpelledField
+from proxy.wire.repeated_head import RepeatedHead, learn
 from proxy.wire.request_gate import RequestFields, RequestHead, check_fields, check_request
 
 Body = bytes | bytearray
+
+MAX_LEARNT = 64 * 1024
+"""Bytes of a read from which a head is remembered."""
 
 _LENGTH_SIZE = len(b"content-length")
 
@@ -33,11 +37,14 @@ class RequestAssembly:
         "_body",
         "_fed",
         "_fields",
+        "_hit",
         "_known",
         "_length",
         "_limits",
         "_parser",
         "_raw",
+        "_repeated",
+        "_repeats",
         "_url",
         "body_deadline",
         "fault",
@@ -53,6 +60,9 @@ class RequestAssembly:
         self._fields: list[SpelledField] = []
         self._length: bytes | None = None
         self._known: RequestFields | None = None
+        self._repeats: RepeatedHead | None = None
+        self._repeated: RequestHead | None = None
+        self._hit = False
         self._url = b""
         self._raw = b""
         self._alone = True
@@ -77,6 +87,17 @@ class RequestAssembly:
         self._raw = b""
 
     # --- around each read --------------------------------------------------------------------------------------------
+
+    def recognise(self, data: bytes) -> bool:
+        """Whether these bytes are a whole request that differs from an earlier one in its body alone: then it is taken."""
+        repeats, head = self._repeats, self._repeated
+        if repeats is None or head is None or self.receiving:
+            return False
+        body = repeats.body_of(data)
+        if body is None or len(body) > self._limits.max_body:
+            return False
+        self.requests.append(Request(RequestHead(head.method, head.target, len(body), head.said, head.authority), body))
+        return True
 
     def begin_feed(self, data: bytes) -> None:
         """These bytes go to the parser next."""
@@ -163,6 +184,8 @@ class RequestAssembly:
             self.fault = _overhead()
             return
         self.receiving = self._alone = False
+        if self._hit and self._fed == len(self._raw) and len(self._raw) <= MAX_LEARNT:
+            self._remember(head)
         self._fed = 0
         self.requests.append(Request(head, self._body))
         self._body = b""
@@ -193,9 +216,18 @@ class RequestAssembly:
         This and its like for answers took 4 of 29 us of a request (benchmarks/hot_path.py).
         """
         known = self._known
-        if known is None or known.spelled != self._fields or known.version != version:
+        self._hit = known is not None and known.spelled == self._fields and known.version == version
+        if known is None or not self._hit:
             known = self._known = check_fields(version, self._fields)
         return known
+
+    def _remember(self, head: RequestHead) -> None:
+        """The client repeats itself: from the next time on its head is known by its bytes."""
+        said = head.said
+        plain = said.keep_alive and not (said.http10 or said.chunked or said.expects_continue or b"upgrade" in said.dropped)
+        if plain and self._raw.startswith(b"%b %b HTTP/1.1\r\n" % (head.method, self._url)):
+            self._repeats = learn(self._raw)
+            self._repeated = head
 
     def _overweight(self) -> bool:
         """Whether chunk sizes, extensions and trailers outweigh the data: a chunk of one byte takes six more."""

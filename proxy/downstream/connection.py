@@ -141,8 +141,9 @@ class DownstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        self._feed(data)
         assembly = self._assembly
+        if not assembly.recognise(data):
+            self._feed(data)
         if assembly.requests:
             self._queue.extend(assembly.requests)
             assembly.requests.clear()

@@ -11,6 +11,7 @@ import httptools
 from proxy.errors import UpstreamError, UpstreamFailure
 from proxy.wire.clock import Sweeper
 from proxy.wire.fields import SpelledField
+from proxy.wire.repeated_head import RepeatedHead, learn
 from proxy.wire.response_gate import (
     Framing,
     ProtocolViolation,
@@ -56,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_fields",
         "_first_byte",
         "_head",
+        "_hit",
         "_idle",
         "_interim",
         "_known",
@@ -69,12 +71,15 @@ class UpstreamConnection(asyncio.Protocol):
         "_poll",
         "_progress",
         "_reason",
+        "_repeated",
+        "_repeats",
         "_sink",
         "_stall_kind",
         "_sweeper",
         "_total_deadline",
         "_transport",
         "_waiter",
+        "_whole",
         "_waiting",
         "busy",
         "complete",
@@ -97,6 +102,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
         self._waiting = 0
+        self._repeats: RepeatedHead | None = None
+        self._repeated: ResponseHead | None = None
+        self._hit = False
+        self._whole = False
         self._fed = 0
         self._overhead = 0
         self._interim = 0
@@ -257,6 +266,9 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.busy or self.complete or parser is None:
             self._spoil()
             return
+        if not self.got_bytes and self._recognise(data):
+            return
+        self._whole = not self.got_bytes
         self.got_bytes = True
         self._progress = False
         self._fed = len(data)
@@ -267,7 +279,7 @@ class UpstreamConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._violated(_reason_of(error))
         if self._error is None:
-            self._after_feed()
+            self._after_feed(data)
 
     def eof_received(self) -> bool:
         return False
@@ -350,11 +362,34 @@ class UpstreamConnection(asyncio.Protocol):
     def _said(self, version: str) -> ResponseFields:
         """An engine mostly repeats its fields: what has been checked is not checked again."""
         known = self._known
-        if known is None or known.spelled != self._fields or known.version != version:
+        self._hit = known is not None and known.spelled == self._fields and known.version == version
+        if known is None or not self._hit:
             known = self._known = check_fields(version, self._fields)
         return known
 
-    def _after_feed(self) -> None:
+    def _remember(self, data: bytes) -> None:
+        """The engine repeats itself: from the next time on its head is known by its bytes."""
+        head = self._head
+        if head is not None and head.framing is Framing.LENGTH and not self._interim and head.keep_alive:
+            self._repeats = learn(data)
+            self._repeated = head
+
+    def _recognise(self, data: bytes) -> bool:
+        """Whether these bytes are a whole answer that differs from an earlier one in its body alone: then it is taken."""
+        repeats, head = self._repeats, self._repeated
+        if repeats is None or head is None or self._method == b"HEAD":
+            return False
+        body = repeats.body_of(data)
+        if body is None:
+            return False
+        self.got_bytes = self.complete = True
+        self._head = ResponseHead(head.status, head.reason, head.framing, len(body), head.said)
+        if body:
+            self._chunks.append(body)
+        self._notify()
+        return True
+
+    def _after_feed(self, data: bytes) -> None:
         if self._head is None or not self._progress:
             self._overhead += self._fed
             if self._overhead > MAX_HEAD:
@@ -362,6 +397,8 @@ class UpstreamConnection(asyncio.Protocol):
                 return
         else:
             self._overhead = 0
+        if self.complete and self._whole and self._hit:
+            self._remember(data)
         if self._head is not None:
             self._stall_kind = "further byte"
             self._deadline = self._sweeper.now + self._idle
