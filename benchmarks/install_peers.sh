@@ -11,10 +11,14 @@ python=${PYTHON:-python3}
 if [ "$(id -u)" -eq 0 ]; then root=""; else root="sudo"; fi
 
 if command -v apt-get >/dev/null 2>&1; then
+  new=""
+  for package in nginx haproxy; do
+    command -v "$package" >/dev/null 2>&1 || [ -x "/usr/sbin/$package" ] || new="$new $package"
+  done
   $root apt-get update -q
   $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx-light haproxy wrk
-  # The packages start their services; the comparison starts its own.
-  for service in nginx haproxy; do
+  # A fresh package starts its service, and the comparison starts its own; a service that was here before is left alone.
+  for service in $new; do
     $root service "$service" stop >/dev/null 2>&1 || true
   done
 else

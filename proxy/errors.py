@@ -11,9 +11,9 @@ class PenstockError(Exception):
 class RequestError(PenstockError):
     """A request that the proxy answers itself.
 
-    `status` is the HTTP status, `kind` and `code` fill the `type` and `code` of the OpenAI-shaped body, `param` names the
-    field at fault, `retry_after` is in seconds, `headers` are lines of the answer's head, `close` says that the connection's
-    framing can no longer be trusted.
+    `status` is the HTTP status, `kind` and `code` fill the `type` and `code` of the OpenAI-shaped body, `param` names
+    the field at fault, `retry_after` is in seconds, `headers` are lines of the answer's head, `close` says that the
+    connection's framing can no longer be trusted.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RequestError(PenstockError):
 
 
 class UpstreamFailure(Enum):
-    """How one attempt at an endpoint failed. The values are the words of the `retries.on` setting and of the metrics."""
+    """How one attempt at an endpoint failed, in the words of the `retries.on` setting and of the metrics."""
 
     CONNECT = "connect-failure"
     RESET = "reset"

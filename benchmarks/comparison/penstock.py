@@ -68,7 +68,7 @@ def penstock(*, rewrite: bool = False, routes: int = 10) -> Proxy:
 
     name = "Penstock, model rewritten" if rewrite else "Penstock"
     setup = f"{_SETUP}; the split sends another model name" if rewrite else _SETUP
-    return Proxy(name, _version(), setup, launch, start_timeout=60.0, takes_workers=True)
+    return Proxy(name, _version(), setup, launch, start_timeout=120.0, takes_workers=not rewrite)
 
 
 def model_of_route(index: int) -> str:

@@ -17,7 +17,7 @@ class Origin:
 
 NOWHERE = Origin("", 0, 0, "")
 
-# --- tests of one value ------------------------------------------------------------------------------------------------
+# --- tests of one value ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Absent:
 
 ValueTest = Exact | Prefix | Suffix | Contains | Regex | Present | Absent
 
-# --- conditions on a request -------------------------------------------------------------------------------------------
+# --- conditions on a request -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class MethodCondition:
 
 @dataclass(frozen=True, slots=True)
 class BodyCondition:
-    """On a field of a JSON body, by its keys from the top. Numbers, true, false and null are compared as JSON spells them."""
+    """On a field of a JSON body, by its keys from the top. Other scalars than strings compare as JSON spells them."""
 
     keys: tuple[str, ...]
     test: ValueTest
@@ -118,7 +118,7 @@ class Match:
     conditions: tuple[Condition, ...]
 
 
-# --- policies ----------------------------------------------------------------------------------------------------------
+# --- policies --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class UpstreamTls:
     verify: bool = True
 
 
-# --- servers and routes ------------------------------------------------------------------------------------------------
+# --- servers and routes ----------------------------------------------------------------------------------------------
 
 
 class Engine(Enum):
@@ -238,7 +238,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Ordered rules for requests that name one of `models` (exact, or a glob with *) or `adapters`; for all if both are empty."""
+    """Ordered rules for requests that name one of `models` (exact, or globs with *) or `adapters`; if none, for all."""
 
     name: str
     rules: tuple[Rule, ...]
@@ -257,7 +257,7 @@ class Config:
     version: str = ""
 
 
-# --- settings: read at start, not hot-reloaded -------------------------------------------------------------------------
+# --- settings: read at start, not hot-reloaded -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """`path` is a file, or "-" for standard output. `level` is debug, info, warning or error; `format` is text or json."""
+    """`path` is a file or "-" for standard output, `level` debug, info, warning or error, `format` text or json."""
 
     level: str = "info"
     format: str = "text"

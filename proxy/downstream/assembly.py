@@ -20,7 +20,7 @@ _LENGTH_SIZE = len(b"content-length")
 
 @dataclass(slots=True)
 class Request:
-    """A whole request that has passed the gate. Its body is held once: as the one piece it came in, or as grown in place."""
+    """A whole request that has passed the gate. Its body is held once: the piece it came in, or one grown in place."""
 
     head: RequestHead
     body: Body
@@ -89,7 +89,7 @@ class RequestAssembly:
     # --- around each read --------------------------------------------------------------------------------------------
 
     def recognise(self, data: bytes) -> bool:
-        """Whether these bytes are a whole request that differs from an earlier one in its body alone: then it is taken."""
+        """Take these bytes if they are a whole request that differs from an earlier one in its body alone."""
         repeats, head = self._repeats, self._repeated
         if repeats is None or head is None or self.receiving:
             return False
@@ -194,10 +194,11 @@ class RequestAssembly:
 
     def _check_head(self) -> None:
         parser, limits = self._parser, self._limits
-        assert parser is not None
+        if parser is None:
+            return
         method = parser.get_method()
         version = "1.1"
-        # llhttp lets more than one space pass between the parts of a request line; other parsers may split it otherwise.
+        # llhttp lets several spaces pass between the parts of a request line; other parsers may split it otherwise.
         # Only a message that stands first in what was read can be told by the first bytes there.
         if not self._alone or not self._raw.startswith(b"%b %b HTTP/1.1\r\n" % (method, self._url)):
             version = parser.get_http_version()
@@ -224,8 +225,8 @@ class RequestAssembly:
     def _remember(self, head: RequestHead) -> None:
         """The client repeats itself: from the next time on its head is known by its bytes."""
         said = head.said
-        plain = said.keep_alive and not (said.http10 or said.chunked or said.expects_continue or b"upgrade" in said.dropped)
-        if plain and self._raw.startswith(b"%b %b HTTP/1.1\r\n" % (head.method, self._url)):
+        special = said.http10 or said.chunked or said.expects_continue or b"upgrade" in said.dropped
+        if said.keep_alive and not special and self._raw.startswith(b"%b %b HTTP/1.1\r\n" % (head.method, self._url)):
             self._repeats = learn(self._raw)
             self._repeated = head
 

@@ -160,7 +160,7 @@ class DownstreamConnection(asyncio.Protocol):
         """A client that sends no more has gone, as nginx and Envoy see it: the answer would have no reader."""
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         self._transport = None
         self._parser = None
         self._assembly.release()

@@ -39,7 +39,7 @@ class Call:
         self.extra = b""
 
     def body_for(self, target: BoundTarget) -> list[Piece]:
-        """The body that this target gets: the client's own bytes, but for the model's name where the target has another."""
+        """The body that this target gets: the client's own bytes, but for the model's name where it has its own."""
         body, facts = self.request.body, self.facts
         if target.model is None or facts.model is None or facts.model == target.model:
             return [body] if body else []

@@ -1,4 +1,4 @@
-"""The record of one request with its answer, written by its own request alone and handed to telemetry when it has ended."""
+"""The record of one request with its answer, written by that request alone and handed to telemetry at its end."""
 
 from dataclasses import dataclass, field
 
@@ -16,8 +16,9 @@ class Attempt:
 class Exchange:
     """What happened to one request. Times are `time.perf_counter()` seconds, sizes are bytes of body.
 
-    `status` is what the client was told, 499 where it left before that. `failure` is empty, or one word on what went wrong:
-    "client-gone", "timeout", "cut" (an engine that died in mid-stream), "no-endpoint", "no-route", "rate-limited", ….
+    `status` is what the client was told, 499 where it left before that. `failure` is empty, or one word on what went
+    wrong: "client_gone", "cut" (an engine that died in mid-answer), "internal_error", or the code of the error that the
+    client was told.
     """
 
     request_id: str

@@ -12,7 +12,7 @@ MAX_QUERY_FIELDS = 256
 
 
 class Facts:
-    """Fits `proxy.routing.facts.RequestFacts` by shape. Only `model` is found at once, because every lookup begins with it."""
+    """Fits `proxy.routing.facts.RequestFacts` by shape. Only `model` is found at once: every lookup begins with it."""
 
     __slots__ = ("_headers", "_peek", "_peeked", "_query", "_request", "json", "method", "model", "model_span", "path")
 
@@ -55,7 +55,7 @@ class Facts:
         return as_text(self._peek.value(self._peeked, keys[0]), keys[1:])
 
     def _find_model(self, request: Request, content_type: bytes) -> None:
-        """In a form where the content type says so, else in a JSON object if the body is one, whatever its type says."""
+        """In a form where the content type says so, else in a JSON object if the body is one."""
         if content_type != b"application/json" and content_type[:19].lower() == b"multipart/form-data":
             self.model_span = span = field_span(request.body, content_type, b"model")
             if span is not None:
@@ -86,4 +86,4 @@ def _parsed(query: bytes) -> dict[str, str]:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return {}
-    return {name: value for name, value in reversed(pairs)}
+    return dict(reversed(pairs))

@@ -15,7 +15,6 @@ from proxy.forwarding.splice import Piece
 from proxy.routing.table import BoundTarget
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.retry import backoff, may_retry, parse_retry_after
 from proxy.upstream.server import UpstreamServer
 from proxy.wire.clock import Sweeper

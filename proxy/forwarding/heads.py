@@ -1,4 +1,4 @@
-"""The heads that the proxy writes: a client's request as an endpoint gets it, an engine's answer as the client gets it."""
+"""The heads that the proxy writes: a request as an endpoint gets it, an answer as the client gets it."""
 
 from proxy.downstream.connection import DownstreamConnection
 from proxy.wire.fields import HOP_BY_HOP, PROTECTED

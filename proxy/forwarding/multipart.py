@@ -1,4 +1,4 @@
-"""A look into a multipart form: where the value of one field stands (RFC 7578), without touching the files beside it."""
+"""A look into a multipart form (RFC 7578): where the value of one field stands, the files beside it untouched."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The application of one worker: it takes requests from the front door, routes and forwards them, and tells what happened."""
+"""The application of one worker: it takes requests from the front door, routes them, forwards them and tells of it."""
 
 import asyncio
 import itertools
@@ -50,7 +50,7 @@ _DRAINING = b'{"status":"draining"}'
 
 
 class App:
-    """Owns everything that lives in a worker: its front door, its model servers, its counters, its log and its snapshot."""
+    """Owns all that lives in a worker: its front door, its model servers, its counters, its log and its snapshot."""
 
     def __init__(self, settings: Settings, *, worker: int = 0) -> None:
         loop = asyncio.get_running_loop()
@@ -117,15 +117,18 @@ class App:
         await pace.breathe()
         del previous  # freeing a table of 10,000 routes takes milliseconds: here, not in the turn of the swap
 
-    async def drain(self, notice: float, timeout: float) -> None:
-        """Let what is in flight end. For `notice` seconds new requests are still taken, so that whoever watches `/ready`
-        can go elsewhere first; then the listeners close. Returns when nothing is in flight, or after `timeout` seconds."""
+    async def drain(self, notice: float, limit: float) -> None:
+        """Let what is in flight end; returns when nothing is, or after `limit` seconds.
+
+        For `notice` seconds new requests are still taken, so that whoever watches `/ready` can go elsewhere first; then
+        the listeners close.
+        """
         self._server.draining = True
         began = self._loop.time()
-        await self._quiet(began + min(notice, timeout))
+        await self._quiet(began + min(notice, limit))
         await self._server.stop_accepting()
         self._server.close_idle()
-        await self._quiet(began + timeout)
+        await self._quiet(began + limit)
 
     async def close(self) -> None:
         """Stop at once."""
@@ -192,11 +195,11 @@ class App:
             self._tell(downstream, request, exchange, error)
         except asyncio.CancelledError:
             exchange.status = 499
-            exchange.failure = "client-gone"
+            exchange.failure = "client_gone"
             raise
         except Exception:  # the outermost edge: a fault of ours ends this request alone
             LOG.exception("a request failed inside the proxy")
-            exchange.failure = "internal-error"
+            exchange.failure = "internal_error"
             exchange.status = 500
             downstream.abort()
         finally:
@@ -276,7 +279,7 @@ class App:
 
     async def _quiet(self, until: float) -> None:
         """Return when nothing is in flight, or at this time of the loop's clock."""
-        while self._server.in_flight and self._loop.time() < until:
+        while self._server.in_flight and self._loop.time() < until:  # noqa: ASYNC110 - an event would cost each request
             await asyncio.sleep(0.02)
 
 

@@ -35,8 +35,8 @@ from proxy.telemetry.report import WorkerReport
 
 RELEASE_SLICE = 100  # routes or servers of the old configuration that are freed between two requests
 
-# A request leaves no cycle behind, so that the collector only walks what is alive: at its default of 700 new objects that
-# took 2 of 32 us of a request (benchmarks/hot_path.py --gc).
+# A request leaves no cycle behind, so that the collector only walks what is alive: at its default of 700 new objects
+# that took 2 of 32 us of a request (benchmarks/hot_path.py --gc).
 COLLECTIONS = (50_000, 20, 50)
 
 LOG = logging.getLogger("penstock.worker")

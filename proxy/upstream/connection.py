@@ -14,7 +14,7 @@ from proxy.wire.fields import SpelledField
 from proxy.wire.repeated_head import RepeatedHead, learn
 from proxy.wire.response_gate import (
     Framing,
-    ProtocolViolation,
+    ProtocolViolationError,
     ResponseFields,
     ResponseHead,
     check_fields,
@@ -79,8 +79,8 @@ class UpstreamConnection(asyncio.Protocol):
         "_total_deadline",
         "_transport",
         "_waiter",
-        "_whole",
         "_waiting",
+        "_whole",
         "busy",
         "complete",
         "got_bytes",
@@ -184,8 +184,9 @@ class UpstreamConnection(asyncio.Protocol):
         total_deadline: float,
         on_interim: Callable[[ResponseHead], None] | None = None,
     ) -> "asyncio.Future[ResponseHead]":
-        """Send a request; the future brings the checked head of its answer, or an UpstreamError. Limits are in seconds."""
-        assert self._transport is not None
+        """Send a request; the future brings its answer's checked head, or an UpstreamError. Limits are in seconds."""
+        if self._transport is None:
+            raise UpstreamError(UpstreamFailure.RESET, "the engine has closed the connection", sent=False)
         self.busy = True
         self.complete = False
         self.got_bytes = False
@@ -319,7 +320,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif self._length is None:
             self._length = value
         else:
-            raise ProtocolViolation("the engine's answer has more than one Content-Length")
+            raise ProtocolViolationError("the engine's answer has more than one Content-Length")
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -329,13 +330,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._overhead + self._fed > MAX_HEAD
             and sum(len(name) + len(value) + 4 for name, value in self._fields) > MAX_HEAD
         ):
-            raise ProtocolViolation("the engine's header is too large")
+            raise ProtocolViolationError("the engine's header is too large")
         said = self._said(parser.get_http_version())
         head = check_response(parser.get_status_code(), self._reason, self._length, said, self._method)
         if head.status < 200:
             self._interim += 1
             if self._interim > MAX_INTERIM:
-                raise ProtocolViolation("the engine sent too many interim answers")
+                raise ProtocolViolationError("the engine sent too many interim answers")
             if head.status != 100 and self._on_interim is not None:
                 self._on_interim(head)
             return
@@ -375,7 +376,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._repeated = head
 
     def _recognise(self, data: bytes) -> bool:
-        """Whether these bytes are a whole answer that differs from an earlier one in its body alone: then it is taken."""
+        """Take these bytes if they are a whole answer that differs from an earlier one in its body alone."""
         repeats, head = self._repeats, self._repeated
         if repeats is None or head is None or self._method == b"HEAD":
             return False
@@ -447,4 +448,4 @@ class UpstreamConnection(asyncio.Protocol):
 def _reason_of(error: httptools.HttpParserError) -> str:
     """Our own words where the gate refused the head; llhttp's are about its own workings."""
     cause = error.__context__
-    return str(cause) if isinstance(cause, ProtocolViolation) else "the engine's answer is not valid HTTP/1.1"
+    return str(cause) if isinstance(cause, ProtocolViolationError) else "the engine's answer is not valid HTTP/1.1"

@@ -6,7 +6,8 @@ from proxy.config.spec import EndpointSpec
 class Endpoint:
     """Owns what is known of an endpoint. It outlives reloads: state is kept by (server, address).
 
-    `available` says that it takes new requests, `in_flight` counts the requests that hold a lease on it; whoever raises it lowers it again in the same block.
+    `available` says that it takes new requests, `in_flight` counts the requests that hold a lease on it; whoever raises
+    it lowers it again in the same block.
     """
 
     __slots__ = ("address", "available", "host", "in_flight", "prefix", "server", "spec", "weight")

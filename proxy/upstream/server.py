@@ -15,7 +15,7 @@ from proxy.wire.clock import Sweeper
 
 
 class UpstreamServer:
-    """Owns the endpoints of one model server under one spec. A reload makes a new one, which adopts the living state."""
+    """Owns the endpoints of a model server under one spec. A reload makes a new one, which adopts the living state."""
 
     __slots__ = ("budget", "endpoints", "policy", "pools", "spec")
 
@@ -32,7 +32,7 @@ class UpstreamServer:
         return f"<UpstreamServer {self.spec.name}, {len(self.endpoints)} endpoints>"
 
     def pick(self, tried: Collection[Endpoint]) -> Endpoint | None:
-        """The endpoint for the next attempt: one not tried by this request while there is one; None if none is available."""
+        """The endpoint for the next attempt, if there is one that this request has not tried; None if none serves."""
         return self.policy.pick(self.endpoints, tried)
 
 
@@ -50,7 +50,7 @@ class ServerRegistry:
         return self._servers
 
     def adopt(self, spec: ModelServer) -> UpstreamServer:
-        """The living server for this spec, with the state of the endpoints that stay. Nothing is taken from anyone yet."""
+        """The living server for this spec, with the state of the endpoints that stay. Nobody loses anything yet."""
         old = self._servers.get(spec.name)
         if old is None:
             pools = self._pools(spec, {})
@@ -66,8 +66,10 @@ class ServerRegistry:
         return UpstreamServer(spec, self._pools(spec, stay), policy, budget)
 
     def replace(self, servers: dict[str, UpstreamServer]) -> None:
-        """These are the servers now. Endpoints that are in none of them any more finish what they have, and no connection
-        to them is kept."""
+        """These are the servers now.
+
+        Endpoints that are in none of them any more finish what they have, and no connection to them is kept.
+        """
         for name, old in self._servers.items():
             new = servers.get(name)
             if new is old:

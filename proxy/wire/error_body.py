@@ -8,8 +8,15 @@ import orjson
 
 from proxy.errors import RequestError
 
-_KIND_BY_STATUS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
-                   429: "rate_limit_error", 503: "overloaded_error"}  # fmt: skip
+# Anthropic's names: https://docs.anthropic.com/en/api/errors
+_KIND_BY_STATUS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 def wants_anthropic(path: bytes) -> bool:
@@ -42,8 +49,11 @@ def render(
     content_type: bytes = b"application/json",
     extra: bytes = b"",
 ) -> bytes:
-    """A whole HTTP/1.1 message. `with_body` is False for an answer to HEAD, whose length is still told; `extra` are more
-    lines of the head, each with its end."""
+    """A whole HTTP/1.1 message.
+
+    `with_body` is False for an answer to HEAD, whose length is still told; `extra` are more lines of the head, each
+    with its end.
+    """
     lines = [
         b"HTTP/1.1 %d %b" % (status, HTTPStatus(status).phrase.encode()),
         b"Content-Type: " + content_type,

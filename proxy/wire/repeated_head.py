@@ -1,8 +1,8 @@
 """A head that comes again with nothing changed but its Content-Length: recognised by its bytes, without a parser.
 
-Clients and engines on a kept-alive connection mostly repeat themselves. A message whose head is, byte for byte, one that
-the parser and the gate have passed before, and whose body ends where the read ends, needs neither again: the parser would
-come to the same result and to the same state. This took 6 of 27 us of a request (benchmarks/hot_path.py).
+Clients and engines on a kept-alive connection mostly repeat themselves. A message whose head is, byte for byte, one
+that the parser and the gate have passed before, and whose body ends where the read ends, needs neither again: they
+would come to the same result and the same state. This took 7 of 27 us of a request (benchmarks/hot_path.py).
 """
 
 import re

@@ -1,7 +1,7 @@
 """The request gate: a pure check of what a client's head says, before anything acts on it.
 
-Field syntax (tokens, control characters, folding, bare CR and LF) is held by llhttp's strict mode, which splits the head;
-a sweep over all octets in the tests holds llhttp to it. What stands here is what llhttp leaves open.
+Field syntax (tokens, control characters, folding, bare CR and LF) is held by llhttp's strict mode, which splits the
+head; a sweep over all octets in the tests holds llhttp to it. What stands here is what llhttp leaves open.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from proxy.errors import RequestError
 from proxy.wire.fields import Field, SpelledField, connection_options, content_length, lowered
 
-# Visible ASCII but "#" (a fragment never belongs in a target, RFC 9112 3.2); no byte that another parser may read otherwise.
+# Visible ASCII but "#": a fragment never belongs in a target (RFC 9112 3.2), other octets are read in several ways.
 _ORIGIN_FORM = re.compile(rb'/[!"$-~]*')
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)([/?][^#]*)?", re.IGNORECASE)
 # RFC 3986 3.2.2: a registered name or an IPv4 address, or an IP literal in brackets; then a port.

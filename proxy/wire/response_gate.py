@@ -12,7 +12,7 @@ from proxy.wire.fields import Field, SpelledField, connection_options, content_l
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class ProtocolViolation(Exception):
+class ProtocolViolationError(Exception):
     """What an engine sent is not HTTP/1.1 that can be passed on."""
 
 
@@ -62,26 +62,26 @@ class ResponseHead:
 def check_response(
     status: int, reason: bytes, length: bytes | None, said: ResponseFields, method: bytes
 ) -> ResponseHead:
-    """The checked head of an answer to a request of this method; ProtocolViolation where it cannot be passed on."""
+    """The checked head of an answer to a request of this method; ProtocolViolationError if it is not to be passed on."""
     if not 100 <= status <= 599:
-        raise ProtocolViolation(f"the engine answered with status {status}")
+        raise ProtocolViolationError(f"the engine answered with status {status}")
     if status == 101:
-        raise ProtocolViolation("the engine switched protocols though nobody asked")
+        raise ProtocolViolationError("the engine switched protocols though nobody asked")
     if _CONTROLS.search(reason):
-        raise ProtocolViolation("the reason phrase holds a control character")
+        raise ProtocolViolationError("the reason phrase holds a control character")
     size = None
     if length is not None:
         try:
             size = content_length(length)
         except ValueError:
-            raise ProtocolViolation("the engine's Content-Length is not a number") from None
+            raise ProtocolViolationError("the engine's Content-Length is not a number") from None
     return ResponseHead(status, reason, _framing(status, method, size, said), size, said)
 
 
 def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
-    """What the fields other than Content-Length say; ProtocolViolation where they cannot be passed on."""
+    """What the fields other than Content-Length say; ProtocolViolationError where they cannot be passed on."""
     if version not in {"1.1", "1.0"}:
-        raise ProtocolViolation(f"the engine answered in HTTP/{version}")
+        raise ProtocolViolationError(f"the engine answered in HTTP/{version}")
     fields = lowered(spelled)
     coding: bytes | None = None
     options: frozenset[bytes] = frozenset()
@@ -89,7 +89,7 @@ def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
     for name, _, value in fields:
         if name == b"transfer-encoding":
             if coding is not None:
-                raise ProtocolViolation("the engine's answer has more than one Transfer-Encoding")
+                raise ProtocolViolationError("the engine's answer has more than one Transfer-Encoding")
             coding = value
         elif name == b"connection":
             options |= connection_options(value)
@@ -97,7 +97,7 @@ def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
             content_type = value
     http10 = version == "1.0"
     if coding is not None and (http10 or coding.strip(b" \t").lower() != b"chunked"):
-        raise ProtocolViolation("the engine's answer has a transfer coding other than chunked")
+        raise ProtocolViolationError("the engine's answer has a transfer coding other than chunked")
     return ResponseFields(
         spelled=spelled,
         fields=fields,
@@ -116,6 +116,6 @@ def _framing(status: int, method: bytes, size: int | None, said: ResponseFields)
         return Framing.NONE
     if said.chunked:
         if size is not None:
-            raise ProtocolViolation("the engine's answer has both Content-Length and Transfer-Encoding")
+            raise ProtocolViolationError("the engine's answer has both Content-Length and Transfer-Encoding")
         return Framing.CHUNKED
     return Framing.CLOSE if size is None else Framing.LENGTH

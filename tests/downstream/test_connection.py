@@ -53,6 +53,23 @@ def test_any_way_of_cutting_the_input_gives_the_same_requests_and_answers(
     assert outcomes[0] == outcomes[1]
 
 
+@given(st.lists(st.tuples(messages, st.integers(1, 4)), max_size=6), st.lists(st.integers(0, 2000), max_size=6))
+def test_a_client_that_repeats_itself_is_read_as_if_each_request_were_its_first(
+    parts: list[tuple[bytes, int]], cuts: list[int]
+) -> None:
+    one_by_one = [message for message, times in parts for _ in range(times)]
+    data = b"".join(one_by_one)
+    outcomes = []
+    for way in (one_by_one, pieces(data, cuts) if data else []):
+        visit = Visit(LIMITS)
+        for piece in way:
+            visit.sends(piece)
+            visit.answer_all()
+        seen = [(request.head, bytes(request.body)) for request in visit.requests]
+        outcomes.append((seen, visit.hears(), visit.statuses, visit.hung_up))
+    assert outcomes[0] == outcomes[1]
+
+
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=8))
 def test_a_body_is_what_the_client_sent(bodies: list[bytes]) -> None:
     visit = Visit()

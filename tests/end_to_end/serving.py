@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,13 @@ class Serving:
         """All that it has printed so far."""
         return self.output.read_text(errors="replace")
 
-    async def start(self, routes: str, settings: str, variables: Mapping[str, str]) -> None:
-        """Write the files, start, and wait until it is ready."""
+    async def start(self, routes: str, settings: str, listeners: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Write the files, start, and wait until it is ready. `listeners` are further ones."""
         self.routes.mkdir(exist_ok=True)
         self.file.write_text(routes)
+        addresses = ", ".join((f"{{address: 127.0.0.1:{self.port}}}", *listeners))
         (self.folder / "penstock.yaml").write_text(
-            f"listeners: [{{address: 127.0.0.1:{self.port}}}]\nadmin: {{address: 127.0.0.1:{self.admin}}}\n{settings}"
+            f"listeners: [{addresses}]\nadmin: {{address: 127.0.0.1:{self.admin}}}\n{settings}"
         )
         with self.output.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -113,14 +114,16 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(folder: Path, routes: str, settings: str = "", **variables: str) -> AsyncIterator[Serving]:
+async def serving(
+    folder: Path, routes: str, settings: str = "", listeners: Sequence[str] = (), **variables: str
+) -> AsyncIterator[Serving]:
     """`penstock serve` until the block is left."""
     timeout = aiohttp.ClientTimeout(total=10)
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as client:
         running = Serving(folder, client)
         try:
-            await running.start(routes, settings, variables)
+            await running.start(routes, settings, listeners, variables)
             yield running
         finally:
             await running.close()
@@ -129,7 +132,7 @@ async def serving(folder: Path, routes: str, settings: str = "", **variables: st
 def start_serving(stack: AsyncExitStack, folder: Path) -> StartServing:
     """What starts `penstock serve`; it ends with the stack."""
 
-    async def start(routes: str, settings: str = "", **variables: str) -> Serving:
-        return await stack.enter_async_context(serving(folder, routes, settings, **variables))
+    async def start(routes: str, settings: str = "", listeners: Sequence[str] = (), **variables: str) -> Serving:
+        return await stack.enter_async_context(serving(folder, routes, settings, listeners, **variables))
 
     return start

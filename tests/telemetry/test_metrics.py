@@ -58,7 +58,7 @@ def test_what_lasts_longer_than_all_bounds_is_counted_too(exchange: Make) -> Non
 
 def test_a_request_without_a_first_byte_is_in_no_histogram_of_first_bytes(exchange: Make) -> None:
     metrics = Metrics()
-    metrics.observe(exchange(first_byte=None, status=499, failure="client-gone"))
+    metrics.observe(exchange(first_byte=None, status=499, failure="client_gone"))
     (series,) = metrics.snapshot().requests
     assert sum(series.first_bytes) == 0
     assert sum(series.durations) == 1
@@ -92,7 +92,7 @@ def test_a_lone_failed_attempt_is_no_retry(exchange: Make) -> None:
 
 def test_an_attempt_that_its_client_left_is_not_the_endpoints_failure(exchange: Make) -> None:
     metrics = Metrics()
-    metrics.observe(exchange(attempts=[Attempt("a", "http://one")], failure="client-gone", status=499))
+    metrics.observe(exchange(attempts=[Attempt("a", "http://one")], failure="client_gone", status=499))
     assert metrics.snapshot().attempt_failures == []
 
 

@@ -48,6 +48,26 @@ def test_an_answer_does_not_depend_on_where_it_is_cut(data: bytes, method: bytes
     assert outcomes[0] == outcomes[1]
 
 
+exchanges = st.tuples(st.sampled_from([b"GET", b"HEAD"]), st.one_of(bodies.map(answer), answers), st.integers(1, 4))
+
+
+@given(st.lists(exchanges, max_size=5), st.lists(st.integers(0, 400), max_size=4))
+def test_an_engine_that_repeats_itself_is_read_as_if_each_answer_were_its_first(
+    parts: list[tuple[bytes, bytes, int]], cuts: list[int]
+) -> None:
+    whole, cut = Talk(), Talk()
+    for method, data, times in parts:
+        for _ in range(times):
+            fresh = Talk().asks(method).hears(*[data] if data else [])
+            outcome = fresh.outcome(), fresh.connection.reusable
+            for talk, way in ((whole, [data] if data else []), (cut, pieces(data, cuts))):
+                talk.asks(method).hears(*way)
+                assert (talk.outcome(), talk.connection.reusable) == outcome
+                talk.connection.rest(0.0)
+            if not outcome[1]:
+                return
+
+
 @pytest.mark.parametrize("data", WHOLE)
 def test_an_answer_is_passed_on_whole(data: bytes) -> None:
     talk = Talk().asks().hears(data)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from proxy.forwarding.heads import response_lines
-from proxy.wire.response_gate import Framing, ProtocolViolation, ResponseHead, check_fields, check_response
+from proxy.wire.response_gate import Framing, ProtocolViolationError, ResponseHead, check_fields, check_response
 from tests.upstream.talks import Talk, answer
 
 OCTETS = [bytes([octet]) for octet in range(256)]
@@ -50,41 +50,41 @@ def test_some_answers_have_no_body_whatever_they_say(status: int, method: bytes)
 @pytest.mark.parametrize("value", [b"gzip, chunked", b"chunked, chunked", b"identity", b"", b"chunked;a", b"xchunked"])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_a_coding_that_we_cannot_undo_is_refused(value: bytes, method: bytes) -> None:
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check((b"Transfer-Encoding", value), method=method)
 
 
 def test_two_framings_are_refused() -> None:
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(CHUNKED, length=b"5")
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(CHUNKED, CHUNKED)
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(CHUNKED, version="1.0")
 
 
 @pytest.mark.parametrize("length", [b"", b"+1", b"-1", b"1,1", b"x", b"1" * 19])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_a_length_that_is_no_number_is_refused(length: bytes, method: bytes) -> None:
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(length=length, method=method)
 
 
 @pytest.mark.parametrize("status", [0, 99, 101, 600, 999])
 def test_a_status_that_cannot_be_passed_on_is_refused(status: int) -> None:
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(status=status)
 
 
 @pytest.mark.parametrize("version", ["0.9", "1.2", "2.0"])
 def test_other_versions_are_refused(version: str) -> None:
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(version=version)
 
 
 @pytest.mark.parametrize("reason", [b"a\rb", b"a\nb", b"\0", b"a\x7f"])
 def test_a_reason_cannot_split_an_answer(reason: bytes) -> None:
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(ProtocolViolationError):
         check(reason=reason)
     assert check(reason=b"caf\xc3\xa9\t\xff").reason == b"caf\xc3\xa9\t\xff"
 
