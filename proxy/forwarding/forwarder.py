@@ -55,7 +55,7 @@ class Forwarder:
 
     async def _try_target(self, call: Call, target: BoundTarget, *, last: bool) -> RequestError | None:
         """None if the client has its answer, else why this target has none. A lease is given back in the same block."""
-        server = call.snapshot.servers[target.server]
+        server = call.servers[target.server]
         error = self._admit(call, target.server)
         if error is not None:
             return error
@@ -76,7 +76,7 @@ class Forwarder:
 
     def _admit(self, call: Call, name: str) -> RequestError | None:
         """Take a permit of the server's rate limit; how things stand goes into the answer's head."""
-        limiter = call.snapshot.limiters.get(name)
+        limiter = call.limiters.get(name)
         if limiter is None:
             return None
         verdict = limiter.admit()

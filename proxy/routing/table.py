@@ -115,6 +115,10 @@ class RoutingTable:
             yield from self._adapters.get(model, ())
         yield from self._general
 
+    def remains(self) -> list[object]:
+        """What it is made of, for whoever lets a large table go a slice at a time."""
+        return [*self.groups.values(), *self._adapters.values(), *self._globs, *self._exact.values()]
+
     def __repr__(self) -> str:
         return f"<RoutingTable {len(self.routes)} routes, {len(self.models)} models>"
 

@@ -62,7 +62,7 @@ class ResponseHead:
 def check_response(
     status: int, reason: bytes, length: bytes | None, said: ResponseFields, method: bytes
 ) -> ResponseHead:
-    """The checked head of an answer to a request of this method; ProtocolViolationError if it is not to be passed on."""
+    """The checked head of an answer to a request of this method; ProtocolViolationError if it may not pass."""
     if not 100 <= status <= 599:
         raise ProtocolViolationError(f"the engine answered with status {status}")
     if status == 101:
