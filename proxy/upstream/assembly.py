@@ -150,8 +150,8 @@ class AnswerAssembly:
         self._progress = True
         if head.framing is Framing.NONE:
             self.complete = True
-            # llhttp cannot be told that this answer has no body (HEAD): a fresh parser serves the next one.
-            self._parser = None
+            # llhttp cannot be told that an answer to HEAD has no body: it would take for one whatever follows.
+            self.spoiled = self._method == b"HEAD"
 
     def on_body(self, data: bytes) -> None:
         if self.complete:

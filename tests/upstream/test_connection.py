@@ -144,12 +144,17 @@ def test_what_stands_behind_a_whole_answer_reaches_no_one(
     assert talk.transport.aborted
 
 
+def test_a_connection_that_answered_head_is_not_used_again() -> None:
+    talk = Talk().asks(b"HEAD").hears(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+    assert talk.reads().data == b""
+    assert not talk.connection.reusable
+
+
 def test_a_connection_is_used_again_after_a_whole_answer() -> None:
     talk = Talk()
     for number in range(5):
         for method, data, body in (
             (b"GET", answer(b"%d" % number), b"%d" % number),
-            (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", b""),
             (b"POST", chunked(b"a", b"b"), b"ab"),
             (b"GET", answer(b"", status=b"204 No Content"), b""),
         ):
