@@ -1,8 +1,8 @@
 """What a request costs inside the proxy, without a network: both transports are stand-ins that answer at once.
 
-Run `python benchmarks/hot_path.py`: it prints the processor time of one 850-byte request, of one streamed event, and the
-functions that took most of it with `--profile`. System calls, about half of a real request, are not in it, so that a
-change of a microsecond can be seen.
+Run `python benchmarks/hot_path.py`: it prints the processor time of one 850-byte request, of one streamed event, and
+the functions that took most of it with `--profile`. System calls, about half of a real request, are not in it, so that
+a change of a microsecond can be seen.
 """
 
 import argparse
@@ -72,6 +72,9 @@ class Transport:
         return 0
 
     def abort(self):
+        pass
+
+    def close(self):
         pass
 
 
@@ -164,11 +167,11 @@ async def streamed(app: App, count: int) -> float:
     return (time.process_time() - began) / count
 
 
-async def main(count: int, rounds: int, profile: bool, arguments_gc: int = 0) -> None:
+async def main(count: int, rounds: int, profile: bool, threshold: int = 0) -> None:
     app = await make_app()
     gc.freeze()
-    if arguments_gc:
-        gc.set_threshold(arguments_gc, 20, 50)
+    if threshold:
+        gc.set_threshold(threshold, 20, 50)
     if profile:
         profiler = cProfile.Profile()
         profiler.enable()
