@@ -21,7 +21,7 @@ from comparison.measuring import (
 )
 from comparison.peers import Proxy, StreamLoad, installed_peers
 from comparison.penstock import model_of_route, penstock
-from comparison.processes import StartFailedError, raise_open_file_limit
+from comparison.processes import StartFailedError, raise_open_file_limit, share_in_use
 from comparison.records import DIRECT, PlainRecord, Run, StreamRecord, Subject, Table, load, now, save, this_machine
 from comparison.report import render
 from comparison.stream_client import StreamFailedError
@@ -61,6 +61,7 @@ class Notebook:
     plain: list[PlainRecord] = field(default_factory=list)
     streams: list[StreamRecord] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    in_use_before: list[float] = field(default_factory=list)
 
 
 def main() -> int:
@@ -94,6 +95,7 @@ def main() -> int:
         plain=tuple(notebook.plain),
         streams=tuple(notebook.streams),
         failures=tuple(notebook.failures),
+        in_use_before=tuple(notebook.in_use_before),
     )
     _publish(run, options)
     return 1 if run.failures or run.errors() else 0
@@ -171,6 +173,7 @@ def _steps(proxies: Sequence[Proxy], tables: Sequence[Table]) -> Iterator[Step]:
 
 def _take(step: Step, cores: Cores, durations: Durations, notebook: Notebook) -> None:
     """Measure once; a failure is written down, and the run goes on."""
+    notebook.in_use_before.append(share_in_use(0.3))
     try:
         if step.table is Table.STREAMS:
             streams = step.proxy.streams if step.proxy else None

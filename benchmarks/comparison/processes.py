@@ -120,6 +120,20 @@ class ProcessTree:
                 return
 
 
+def share_in_use(seconds: float) -> float:
+    """The share of all cores' time that is in use during the next `seconds`, 0 to 1, from /proc/stat."""
+    idle_before, all_before = _processor_ticks()
+    time.sleep(seconds)
+    idle, everything = _processor_ticks()
+    return 1 - (idle - idle_before) / max(1, everything - all_before)
+
+
+def _processor_ticks() -> tuple[int, int]:
+    """Idle ticks (waiting for a disk among them) and all ticks since the start of the system."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
 def chat_status(port: int, body: bytes) -> int:
     """The status of one chat request, 0 where nobody answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -84,6 +84,8 @@ class Run:
     plain: tuple[PlainRecord, ...]
     streams: tuple[StreamRecord, ...]
     failures: tuple[str, ...]
+    # What else was going on: the share of the machine in use before each measurement, when nothing of the run's was.
+    in_use_before: tuple[float, ...]
 
     def of_plain(
         self, read: Callable[[PlainResult], float], proxy: str, table: Table = Table.PLAIN, size: int = 0

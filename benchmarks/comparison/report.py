@@ -9,6 +9,8 @@ from comparison.targets import Verdict, judge
 
 KILOBYTE = 1000
 MEGABYTE = 1000 * 1000
+# A judgement, no measurement: an idle system of two cores uses less than this.
+QUIET = 0.05
 
 
 def render(run: Run) -> str:
@@ -34,7 +36,7 @@ def _method(run: Run) -> str:
     return f"""## Machine and method
 
 {run.begun}. {machine.processor}, {machine.cores} cores, {machine.memory / 1e9:.0f} GB; {machine.system}, Linux
-{machine.kernel}, Python {machine.python}, {machine.load_generator}.
+{machine.kernel}, Python {machine.python}, {machine.load_generator}. {_company(run)}
 
 - One proxy runs at a time, all its processes pinned to core {_listed(run.cores.proxy)}; load and engine stub share
   core {_listed(run.cores.load)}. All traffic is HTTP/1.1 on the loopback address, kept alive. {_rounds(run.rounds)}
@@ -56,6 +58,16 @@ def _method(run: Run) -> str:
 - Errors are connection failures, statuses over 399, timeouts, and streams that are cut short or miss an event:
   **{run.errors()} in this run.**
 """
+
+
+def _company(run: Run) -> str:
+    """Whether the machine was the run's alone."""
+    shares = sorted(run.in_use_before)
+    if not shares:
+        return ""
+    mean, most = sum(shares) / len(shares), shares[-1]
+    verdict = "quiet" if mean <= QUIET else "**busy with other work, so these figures are rough**"
+    return f"The machine was {verdict}:\nbefore each measurement {mean:.0%} of it was in use on average, {most:.0%} at most."
 
 
 def _rounds(count: int) -> str:
@@ -261,7 +273,7 @@ def _micro(values: Sequence[float]) -> str:
 
 
 def _milli(values: Sequence[float]) -> str:
-    return _spread([value * 1e3 for value in values], 2, ranged=False)
+    return "-" if not any(values) else _spread([value * 1e3 for value in values], 2, ranged=False)
 
 
 def _whole(values: Sequence[float]) -> str:
