@@ -67,7 +67,8 @@ def _company(run: Run) -> str:
         return ""
     mean, most = sum(shares) / len(shares), shares[-1]
     verdict = "quiet" if mean <= QUIET else "**busy with other work, so these figures are rough**"
-    return f"The machine was {verdict}:\nbefore each measurement {mean:.0%} of it was in use on average, {most:.0%} at most."
+    in_use = f"{mean:.0%} of it was in use on average, {most:.0%} at most"
+    return f"The machine was {verdict}:\nbefore each measurement {in_use}."
 
 
 def _rounds(count: int) -> str:
