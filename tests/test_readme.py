@@ -309,6 +309,19 @@ def test_the_status_of_each_failure_of_an_engine_is_told() -> None:
         assert told[str(error.code)] == str(error.status)
 
 
+def test_the_words_of_failures_that_are_no_code_are_told() -> None:
+    assigned = {
+        text.value
+        for module in (ROOT / "proxy").rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("exchange.failure")
+        for text in ast.walk(node.value)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+    }
+    assert len(assigned) > 3
+    assert [word for word in assigned if f"`{word}`" not in section("Errors")] == []
+
+
 def test_the_sample_of_an_error_is_true() -> None:
     message = "no route serves the model 'gpt-5'"
     error = RequestError(404, message, code="model_not_found", param="model")
