@@ -24,7 +24,8 @@ class Facts:
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, str] | None = None
         self.method = _method(head.method)
-        self.path = _decoded(head.path)
+        path = head.path
+        self.path = _remembered(path) if len(path) <= 256 else _decoded(path)
         self.json = False
         self.model: str | None = None
         self.model_span: tuple[int, int] | None = None
@@ -74,6 +75,10 @@ def _method(method: bytes) -> str:
 
 
 @lru_cache(maxsize=512)
+def _remembered(path: bytes) -> str:
+    return _decoded(path)
+
+
 def _decoded(path: bytes) -> str:
     """As engines see it: percent-decoded."""
     if b"%" in path:

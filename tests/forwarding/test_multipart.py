@@ -62,6 +62,10 @@ def test_an_empty_value_is_a_value() -> None:
         (b"--xyz\r\nContent-Disposition: form-data; name=model", TYPE),
         (b"", TYPE),
         (b"{}", TYPE),
+        (form(part(b"model", b"cheap"), part(b"model", b"costly")), TYPE),
+        (form(part(b"model", b"cheap"), part(b"file", b"x", b'; filename="a"'), part(b"model", b"cheap")), TYPE),
+        (form(part(b"model", b"cheap")), b"multipart/form-data; xboundary=xyz; boundary=abc"),
+        (form(part(b"model", b"cheap")), b"multipart/form-data; boundary=xyz; boundary=abc"),
     ],
 )
 def test_what_is_no_plain_field_of_that_name_is_none(body: bytes, content_type: bytes) -> None:
