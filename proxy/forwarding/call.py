@@ -17,8 +17,8 @@ SMALL = 64 * 1024
 class Call:
     """A matched request on its way: the client's connection, its facts, where it may go, and the record of it.
 
-    Of the snapshot it keeps what it still needs: a stream that held all of it would free an old table of 10,000 routes at
-    its own end, and hold the event loop for 20 ms.
+    Of the snapshot it keeps what it still needs: a stream that held all of it would free an old table of 10,000 routes
+    at its own end, and hold the event loop for 20 ms.
     """
 
     __slots__ = ("downstream", "exchange", "extra", "facts", "limiters", "lines", "match", "request", "servers")
