@@ -6,6 +6,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from proxy.simulator.options import EngineOptions
 from proxy.simulator.running import RunningEngine, serve_engine
@@ -19,8 +20,14 @@ LINGER_RESET = struct.pack("ii", 1, 0)  # close() then sends RST, see socket(7)
 def start_engine(stack: AsyncExitStack) -> StartEngine:
     """What starts simulated engines that stop with the stack."""
 
-    async def start(tls: ssl.SSLContext | None = None, **changes: object) -> RunningEngine:
-        options = {"model": "qwen", "time_to_first_token": 0.0, "time_per_token": 0.0, "tokens": 8, **changes}
+    async def start(tls: ssl.SSLContext | None = None, **changes: Any) -> RunningEngine:
+        options: dict[str, Any] = {
+            "model": "qwen",
+            "time_to_first_token": 0.0,
+            "time_per_token": 0.0,
+            "tokens": 8,
+            **changes,
+        }
         return await stack.enter_async_context(serve_engine(EngineOptions(**options), tls=tls))
 
     return start

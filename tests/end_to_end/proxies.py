@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from proxy.config.loader import load_texts
 from proxy.config.spec import Config, Listener, LogSettings, Settings
@@ -55,7 +56,7 @@ async def proxy_of(text: str, settings: Settings = QUIET) -> AsyncIterator[Proxy
 def start_proxy(stack: AsyncExitStack) -> StartProxy:
     """What starts proxies that stop with the stack."""
 
-    async def start(text: str, **changes: object) -> Proxy:
+    async def start(text: str, **changes: Any) -> Proxy:
         return await stack.enter_async_context(proxy_of(text, replace(QUIET, **changes)))
 
     return start
@@ -70,8 +71,9 @@ def config_of(text: str) -> Config:
 
 def one_route(*urls: str, server: str = "", rule: str = "") -> str:
     """A route file: the model qwen, served at these endpoints; more policies of the server and of the rule."""
+    endpoints = ", ".join(repr(url) for url in urls)
     return (
-        f"servers:\n  engine: {{endpoints: [{', '.join(repr(url) for url in urls)}]{', ' + server if server else ''}}}\n"
+        f"servers:\n  engine: {{endpoints: [{endpoints}]{', ' + server if server else ''}}}\n"
         "routes:\n  - name: chat\n    models: [qwen]\n    adapters: [sql-lora]\n"
         f"    rules: [{{name: all, targets: [engine]{', ' + rule if rule else ''}}}]\n"
         "  - name: rest\n"
@@ -79,6 +81,6 @@ def one_route(*urls: str, server: str = "", rule: str = "") -> str:
     )
 
 
-def listening(**changes: object) -> tuple[Listener, ...]:
+def listening(**changes: Any) -> tuple[Listener, ...]:
     """Listeners of a test: one, with these changes."""
     return (Listener("127.0.0.1", 0, **changes),)

@@ -71,10 +71,13 @@ class Serving:
                 await asyncio.sleep(0.02)
 
     async def ready(self) -> bool:
-        """What /ready on the listener says."""
+        """What /ready says, on the admin listener (all workers serve) and on the listener."""
         with suppress(aiohttp.ClientConnectionError):
-            async with self._client.get(f"{self.url}/ready") as answer:
-                return answer.status == 200
+            for port in (self.admin, self.port):
+                async with self._client.get(f"http://127.0.0.1:{port}/ready") as answer:
+                    if answer.status != 200:
+                        return False
+            return True
         return False
 
     async def ask_admin(self, path: str, method: str = "GET") -> bytes:

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Sized
+from functools import partial
 
 import orjson
 import pytest
@@ -289,7 +291,9 @@ async def test_connections_that_an_engine_closes_when_idle_cost_no_request(proxy
     assert metrics.retries == {}, "a stale connection is no retry"
 
 
-async def test_a_stale_connection_is_no_error_for_what_may_not_run_twice(engine: StartEngine, proxy: StartProxy) -> None:
+async def test_a_stale_connection_is_no_error_for_what_may_not_run_twice(
+    engine: StartEngine, proxy: StartProxy
+) -> None:
     impatient = await engine(keepalive=0.05)
     front = await proxy(one_route(impatient.url))
     async with raw_client(front.port) as client:
@@ -356,5 +360,9 @@ async def test_an_answer_to_a_request_that_was_given_up_is_nobodys(proxy: StartP
             async with raw_client(front.port) as client:
                 client.post(chat(note="first"))
                 seen = len(engine.requests)
-                await until(lambda seen=seen: len(engine.requests) > seen)
+                await until(partial(more_than, engine.requests, seen))
             assert (await ask(front, post(chat(note="second")))).body == b"second"
+
+
+def more_than(items: Sized, count: int) -> bool:
+    return len(items) > count

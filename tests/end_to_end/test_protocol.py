@@ -1,6 +1,7 @@
 """HTTP as RFC 9110 and 9112 have it, over real sockets."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import orjson
@@ -27,7 +28,9 @@ async def test_a_body_over_the_limit_is_a_413_before_it_is_sent(proxy: StartProx
         assert answer.status == 413
         assert await client.rest() == b""
     async with raw_client(front.port) as client:
-        client.send(b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"190\r\n" + b"x" * 400 + b"\r\n")
+        client.send(
+            b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"190\r\n" + b"x" * 400 + b"\r\n"
+        )
         client.send(b"190\r\n" + b"x" * 400 + b"\r\n" + b"190\r\n" + b"x" * 400)
         assert (await client.answer()).status == 413
     async with raw_client(front.port) as client:
@@ -186,20 +189,22 @@ async def test_a_malformed_message_is_refused_and_reaches_no_engine(
     assert qwen.engine.journal.counters.received == 0
 
 
-async def test_slow_heads_and_bodies_are_cut_and_idle_connections_closed(proxy: StartProxy, qwen: RunningEngine) -> None:
+async def test_slow_heads_and_bodies_are_cut_and_idle_connections_closed(
+    proxy: StartProxy, qwen: RunningEngine
+) -> None:
     limits = replace(Limits(), header_timeout=0.3, body_timeout=0.3, keepalive_timeout=0.3)
     front = await proxy(one_route(qwen.url), limits=limits)
-    async with raw_client(front.port) as head, raw_client(front.port) as body, raw_client(front.port) as idle:
-        async with raw_client(front.port) as silent:
-            head.send(b"GET /x HT")
-            body.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
-            assert (await idle.ask(get("/ready"), "GET")).status == 200
-            began = asyncio.get_running_loop().time()
-            assert (await head.answer()).status == 408
-            assert (await body.answer()).status == 408
-            assert await idle.rest() == b""
-            assert await silent.rest() == b""
-            assert asyncio.get_running_loop().time() - began < 1.0
+    async with AsyncExitStack() as stack:
+        head, body, idle, silent = [await stack.enter_async_context(raw_client(front.port)) for _ in range(4)]
+        head.send(b"GET /x HT")
+        body.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+        assert (await idle.ask(get("/ready"), "GET")).status == 200
+        began = asyncio.get_running_loop().time()
+        assert (await head.answer()).status == 408
+        assert (await body.answer()).status == 408
+        assert await idle.rest() == b""
+        assert await silent.rest() == b""
+        assert asyncio.get_running_loop().time() - began < 1.0
 
 
 async def test_connections_beyond_the_limit_are_told(proxy: StartProxy, qwen: RunningEngine) -> None:

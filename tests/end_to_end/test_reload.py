@@ -11,9 +11,17 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config.spec import Config, EndpointSpec, ModelServer, Prefix, HeaderCondition, Match, Route, Rule, Target
+from proxy.config.spec import Config, EndpointSpec, HeaderCondition, Match, ModelServer, Prefix, Route, Rule, Target
 from proxy.runtime.app import App
-from proxy.runtime.channel import Applied, ConfigBegin, ConfigCommit, ConfigPiece, Ready, open_for_supervisor, open_for_worker
+from proxy.runtime.channel import (
+    Applied,
+    ConfigBegin,
+    ConfigCommit,
+    ConfigPiece,
+    Ready,
+    open_for_supervisor,
+    open_for_worker,
+)
 from proxy.runtime.data_plane import DataPlane
 from proxy.runtime.pieces import cut
 from tests.end_to_end.engines import StartEngine
@@ -27,13 +35,15 @@ LONGEST_HOLD = 0.020  # seconds
 def two_models(first: str, second: str, turn: int) -> str:
     """Two models on two engines, and everything that a reload can change around them."""
     extra = "".join(
-        f"  - {{name: extra-{number}, models: [m{number}], rules: [{{targets: [first]}}]}}\n" for number in range(turn % 7)
+        f"  - {{name: extra-{number}, models: [m{number}], rules: [{{targets: [first]}}]}}\n"
+        for number in range(turn % 7)
     )
     more = f", 'http://127.0.0.{2 + turn % 3}:1'" if turn % 2 else ""
+    balance = "random" if turn % 3 else "least-request"
     names = "b" if turn % 5 else "'b*'"
     return (
         "servers:\n"
-        f"  first: {{endpoints: ['{first}'{more}], balance: {'random' if turn % 3 else 'least-request'}, retry_budget: 1, "
+        f"  first: {{endpoints: ['{first}'{more}], balance: {balance}, retry_budget: 1, "
         f"retries: {{attempts: 3, backoff: 0s}}, timeout: {{idle: {30 + turn}s, connect: 1s}}}}\n"
         f"  second: {{endpoints: ['{second}'], retries: {turn % 4}}}\n"
         "routes:\n" + extra + "  - {name: a, models: [a], rules: [{targets: [first]}]}\n"
@@ -41,7 +51,9 @@ def two_models(first: str, second: str, turn: int) -> str:
     )
 
 
-async def test_a_hundred_reloads_under_load_fail_cut_and_misroute_nothing(engine: StartEngine, proxy: StartProxy) -> None:
+async def test_a_hundred_reloads_under_load_fail_cut_and_misroute_nothing(
+    engine: StartEngine, proxy: StartProxy
+) -> None:
     first = await engine(model="a", tokens=20, time_per_token=0.003)
     second = await engine(model="b", tokens=20, time_per_token=0.003)
     front: Proxy = await proxy(two_models(first.url, second.url, 0))
@@ -100,7 +112,9 @@ async def test_what_is_in_flight_at_an_endpoint_is_known_after_a_reload(engine: 
     await until(lambda: not front.in_flight)
 
 
-async def test_idle_connections_outlive_a_reload_that_leaves_their_endpoint(engine: StartEngine, proxy: StartProxy) -> None:
+async def test_idle_connections_outlive_a_reload_that_leaves_their_endpoint(
+    engine: StartEngine, proxy: StartProxy
+) -> None:
     one = await engine()
     front = await proxy(one_route(one.url))
     async with raw_client(front.port) as client:
@@ -116,7 +130,9 @@ async def test_a_splits_turn_goes_on_over_reloads_that_leave_it(engine: StartEng
 
     def routes(turn: int) -> str:
         return (
-            f"servers: {{a: {{endpoints: ['{engines[0].url}'], retries: {turn}}}, b: {{endpoints: ['{engines[1].url}']}}}}\n"
+            "servers:\n"
+            f"  a: {{endpoints: ['{engines[0].url}'], retries: {turn}}}\n"
+            f"  b: {{endpoints: ['{engines[1].url}']}}\n"
             "routes: [{name: chat, models: [qwen], rules: "
             "[{name: split, targets: [{server: a, weight: 7}, {server: b, weight: 3}]}]}]"
         )

@@ -172,7 +172,9 @@ async def test_a_client_that_leaves_while_a_retry_waits_is_not_retried_for(proxy
 # --- an engine that fails in mid-stream -------------------------------------------------------------------------------
 
 
-async def cut_answer(proxy: StartProxy, fault: str, engine: StartEngine, *, stream: bool = True, idle: str = "1m") -> Answer:
+async def cut_answer(
+    proxy: StartProxy, fault: str, engine: StartEngine, *, stream: bool = True, idle: str = "1m"
+) -> Answer:
     cut = await engine(tokens=30)
     cut.engine.faults.arm(fault, None)
     front = await proxy(one_route(cut.url, server=f"timeout: {{idle: {idle}}}"))
@@ -258,7 +260,7 @@ async def test_an_event_that_is_cut_in_its_midst_does_not_swallow_the_error(prox
             await client.head()
             rest = await client.rest()
     assert b'data: {"b"' in rest
-    assert b"\n\ndata: {\"error\":" in rest
+    assert b'\n\ndata: {"error":' in rest
 
 
 # --- a reader that is slow --------------------------------------------------------------------------------------------

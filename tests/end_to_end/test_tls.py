@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -18,7 +19,7 @@ from tests.end_to_end.raw_client import chat, get, post, raw_client
 from tests.end_to_end.serving import StartServing, free_port
 from tests.end_to_end.test_streams import Flood, read_all, standstill
 
-MESSAGES = [{"role": "user", "content": "hello"}]
+MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture
@@ -115,9 +116,9 @@ async def test_old_versions_of_tls_are_refused(
     async with raw_client(front.port, context) as client:
         assert (await client.ask(get("/ready"), "GET")).status == 200
     context = client_side(authority)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         context.minimum_version = ssl.TLSVersion.TLSv1
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
         async with raw_client(front.port, context):
@@ -184,9 +185,7 @@ async def test_a_renewed_certificate_is_noticed_on_disk(
     assert running.process.returncode is None
 
 
-async def test_a_slow_reader_over_tls_stalls_its_engine(
-    proxy: StartProxy, files: Files, authority: trustme.CA
-) -> None:
+async def test_a_slow_reader_over_tls_stalls_its_engine(proxy: StartProxy, files: Files, authority: trustme.CA) -> None:
     flood = Flood(24 * 1024 * 1024)
     async with raw_engine(flood) as engine:
         front = await secure(proxy, one_route(engine.url), files)
