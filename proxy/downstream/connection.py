@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import socket
+import struct
 from collections import deque
 from enum import Enum
 from typing import Protocol, cast
@@ -20,6 +22,9 @@ MAX_PIPELINED = 16
 LINGER = 2.0
 """Seconds in which a closed connection's last bytes are read and dropped, so that the client can read our answer
 instead of a reset (RFC 9112 9.6; nginx lingers 5 s)."""
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for 0 seconds (socket(7)): closing sends RST."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -216,11 +221,18 @@ class DownstreamConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def abort(self) -> None:
-        """End the connection so that the client sees that its answer was cut."""
+    def abort(self, *, reset: bool = False) -> None:
+        """End the connection so that the client sees that its answer was cut.
+
+        An answer whose end is that of its connection needs a `reset`: it would look whole otherwise.
+        """
         self._closing = True
-        if self._transport is not None:
-            self._transport.abort()
+        if self._transport is None:
+            return
+        sock = self._transport.get_extra_info("socket")
+        if reset and sock is not None and not self.secure:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._transport.abort()
 
     def cut(self, last: bytes) -> None:
         """Send the last bytes of an answer that ends before its framing says so, and close."""

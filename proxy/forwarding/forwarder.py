@@ -23,6 +23,8 @@ from proxy.wire.response_gate import Framing, ResponseHead
 LONGEST_WAIT = 10.0
 """Seconds of an engine's Retry-After that a request waits for; a longer wish goes to the client with the answer."""
 
+OUT_OF_TIME = "the request took longer than its total limit"
+
 _EVENT_STREAM = b"text/event-stream"
 
 
@@ -71,6 +73,9 @@ class Forwarder:
             finally:
                 endpoint.in_flight -= 1
             if journey.pause and journey.error is None:
+                now = self._sweeper.now
+                if now + journey.pause >= journey.total_deadline(now):
+                    return as_request_error(UpstreamError(UpstreamFailure.TIMEOUT, OUT_OF_TIME, sent=False))
                 await asyncio.sleep(journey.pause)
         return journey.error
 
@@ -166,7 +171,7 @@ class Forwarder:
         if head.said.content_type.startswith(_EVENT_STREAM) and framing is not Framing.LENGTH:
             call.downstream.cut(relay.last_words(as_request_error(error), call.request.head.target))
         else:
-            call.downstream.abort()
+            call.downstream.abort(reset=framing is Framing.CLOSE)
 
 
 class Journey:

@@ -145,8 +145,8 @@ class App:
             self._access_log.close()
 
     def reload_certificates(self) -> list[str]:
-        """Read the listeners' certificate files again; tells what failed, and goes on with the old ones there."""
-        failures = []
+        """Read all certificate files again; tells what failed, and goes on with the old ones there."""
+        failures = self._registry.renew_certificates()
         for listener, context in self._contexts:
             if listener.tls is None:
                 continue

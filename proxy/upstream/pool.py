@@ -102,6 +102,13 @@ class ConnectionPool:
         if count:
             del self._idle[:count]
 
+    def renew(self, ssl_context: ssl.SSLContext) -> None:
+        """New certificates on disk: what is opened from now on uses them, and nothing idle stays under the old ones."""
+        self._ssl = ssl_context
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it comes back."""
         self._closed = True

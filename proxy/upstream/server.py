@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from proxy.balancing.policy import Policy, make_policy
 from proxy.config.spec import EndpointSpec, ModelServer, UpstreamTls
+from proxy.errors import ConfigError
 from proxy.tls import upstream_context
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.pool import ConnectionPool
@@ -78,6 +79,22 @@ class ServerRegistry:
                 if new is None or endpoint not in new.pools:
                     pool.close()
         self._servers = servers
+
+    def renew_certificates(self) -> list[str]:
+        """Read the certificate files of all servers again; tells what failed, and goes on with the old ones there."""
+        failures = []
+        for server in self._servers.values():
+            secure = [pool for endpoint, pool in server.pools.items() if endpoint.spec.scheme == "https"]
+            if server.spec.tls is None or not secure:
+                continue
+            try:
+                context = upstream_context(server.spec.tls)
+            except ConfigError as error:
+                failures.append(str(error))
+                continue
+            for pool in secure:
+                pool.renew(context)
+        return failures
 
     def close(self) -> None:
         """Close all idle connections."""
