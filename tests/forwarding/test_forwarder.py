@@ -265,6 +265,15 @@ async def test_the_last_failure_is_told_without_a_further_pause(monkeypatch: pyt
     assert [seconds for seconds in slept if seconds] == [1.0, 2.0]
 
 
+async def test_no_pause_before_a_retry_outlasts_the_total_limit() -> None:
+    world = World([["reset"] * 3], retries=replace(ALWAYS, backoff=4.0), timeouts=Timeouts(total=2.0))
+    world.forwarder._random = lambda: 1.0
+    status, body = await answered(world)
+    assert status == 504
+    assert b"total limit" in body
+    assert world.asked == [[1]]
+
+
 async def test_a_total_limit_counts_from_the_clients_request() -> None:
     world = World([["ok"]], timeouts=Timeouts(total=10.0))
     only = journey(world)

@@ -142,3 +142,26 @@ def test_closing_closes_every_pool() -> None:
     server = house.load()
     house.registry.close()
     assert not any(house.keeps(pool) for pool in server.pools.values())
+
+
+SECURE = ModelServer("qwen", (EndpointSpec("https", "a", 8443),), tls=UpstreamTls(verify=False))
+
+
+def test_renewed_certificates_leave_no_connection_under_the_old_ones() -> None:
+    house = House()
+    pool = next(iter(house.load(SECURE).pools.values()))
+    assert house.keeps(pool)
+    assert house.registry.renew_certificates() == []
+    assert pool.idle == 0
+    assert house.keeps(pool)
+
+
+def test_a_certificate_that_cannot_be_read_is_told_and_the_old_one_serves_on() -> None:
+    house = House()
+    server = house.load(SECURE)
+    pool = next(iter(server.pools.values()))
+    assert house.keeps(pool)
+    server.spec = replace(SECURE, tls=UpstreamTls(ca="/nowhere/ca.pem"))
+    (failure,) = house.registry.renew_certificates()
+    assert "/nowhere/ca.pem" in failure
+    assert pool.idle == 1
