@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,8 +212,7 @@ async def test_a_client_that_leaves_over_tls_ends_its_request_at_once(
         async with raw_client(front.port, client_side(authority)) as client:
             client.post(chat())
             await until(lambda: engine.requests)
-        async with asyncio.timeout(0.1):
-            await left.wait()
+        await until(left.is_set, 0.1)
         await until(lambda: not front.in_flight)
 
 
