@@ -218,7 +218,10 @@ class Journey:
         """
         if error.sent and not self.repeatable:
             raise as_request_error(error) from error
-        if error.failure.value in self.target.retries.failures and self._grant():
+        # An endpoint that is down fails at once, so it is picked often: the budget would soon be spent on what costs
+        # the engines nothing.
+        free = not error.sent and self._elsewhere()
+        if error.failure.value in self.target.retries.failures and self._grant(free=free):
             self.pause = self._backoff(random)
         else:
             self.error = as_request_error(error)
@@ -236,12 +239,16 @@ class Journey:
         self.error = RequestError(head.status, "the engine answered with an error", kind="server_error")
         return True
 
-    def _grant(self) -> bool:
-        """Whether there is a try left, and the server's budget has one for us."""
-        if self._left <= 0 or not self.server.budget.withdraw():
+    def _grant(self, *, free: bool = False) -> bool:
+        """Whether there is a try left, and the server's budget has one for us; a `free` one needs no budget."""
+        if self._left <= 0 or not (free or self.server.budget.withdraw()):
             return False
         self._left -= 1
         return True
+
+    def _elsewhere(self) -> bool:
+        """Whether there is an available endpoint that this request has not tried."""
+        return any(endpoint.available and endpoint not in self.tried for endpoint in self.server.endpoints)
 
     def _backoff(self, random: Callable[[], float]) -> float:
         return backoff(self._tries, self.target.retries.backoff, random)
@@ -249,7 +256,7 @@ class Journey:
     def _pause_after(self, head: ResponseHead, random: Callable[[], float]) -> float | None:
         """The wait before the next try. Retry-After speaks for this endpoint: another one need not wait for it."""
         pause = self._backoff(random)
-        if any(endpoint.available and endpoint not in self.tried for endpoint in self.server.endpoints):
+        if self._elsewhere():
             return pause
         for name, _, value in head.said.fields:
             if name == b"retry-after":

@@ -91,6 +91,18 @@ async def test_no_retry_is_made_that_the_budget_does_not_grant() -> None:
     assert world.asked == [[3]]
 
 
+async def test_an_endpoint_that_is_down_spends_no_budget_while_another_is_up() -> None:
+    world = World([["refuse"] * 10, ["ok"] * 10], budget=RetryBudget(0.0, 0))
+    assert [(await answered(world))[0] for _ in range(10)] == [200] * 10
+    assert world.asked[0][1] == 10
+
+
+async def test_refused_connections_spend_the_budget_where_all_endpoints_are_down() -> None:
+    world = World([["refuse"] * 10, ["refuse"] * 10], budget=RetryBudget(0.0, 0))
+    assert (await answered(world))[0] == 502
+    assert [pool.opened for pool in world.pools[0]] == [1, 1]
+
+
 @pytest.mark.parametrize("outcome", ["refuse", "reset", "junk"])
 async def test_a_failure_that_the_rule_does_not_name_is_not_retried(outcome: str) -> None:
     world = World([[outcome], ["ok"]], retries=Retries(attempts=5, failures=frozenset({"timeout"}), backoff=0.0))
