@@ -9,7 +9,7 @@ from proxy.forwarding.exchange import Exchange
 from proxy.telemetry.line_writer import LineWriter
 from proxy.telemetry.safe_text import FieldMemo, escape_field
 
-MOST_PLACES = 4096
+MOST_NAMES = 32_768
 LONGEST_FIELD = 256  # characters; a path or a model's name may be as long as a client likes
 
 
@@ -39,20 +39,34 @@ class Timestamps:
         self._millisecond = millisecond
 
 
-class PlaceMemo(dict[tuple[str, str, str, str], str]):
-    """Where a request went, as text by route, rule, server and endpoint: names of the configuration, which reloads may
-    change, so that it is emptied when it is full.
+class NameMemo(dict[tuple[str, str], str]):
+    """Two names of the configuration as text by `form`, made once.
+
+    There are as many pairs as the configuration has, but a reload may bring others: it is emptied when it is full.
     """
 
-    __slots__ = ()
+    __slots__ = ("_form",)
 
-    def __missing__(self, place: tuple[str, str, str, str]) -> str:
-        route, rule, server, endpoint = (escape_field(name, LONGEST_FIELD) for name in place)
-        where = f"{route}/{rule}" if place[1] else route
-        if len(self) >= MOST_PLACES:
+    def __init__(self, form: Callable[[str, str], str]) -> None:
+        super().__init__()
+        self._form = form
+
+    def __missing__(self, names: tuple[str, str]) -> str:
+        if len(self) >= MOST_NAMES:
             self.clear()
-        text = self[place] = f" route={where} server={server} endpoint={endpoint}"
+        first, second = (escape_field(name, LONGEST_FIELD) for name in names)
+        text = self[names] = self._form(first, second)
         return text
+
+
+def route_form(route: str, rule: str) -> str:
+    """Where the request was led; "-" where no route took it."""
+    return " route=-" if route == "-" else f" route={route}/{rule}"
+
+
+def place_form(server: str, endpoint: str) -> str:
+    """Where it went."""
+    return f" server={server} endpoint={endpoint}"
 
 
 class TextLines:
@@ -61,14 +75,14 @@ class TextLines:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._timestamps = Timestamps(clock)
         self._memo = FieldMemo(LONGEST_FIELD)
-        self._places = PlaceMemo()
+        self._routes = NameMemo(route_form)
+        self._places = NameMemo(place_form)
 
     def line(self, exchange: Exchange) -> bytes:
         """One line. Hot path: benchmarks/telemetry.py measures it."""
         field = self._memo
         started = exchange.started
         first_byte = exchange.first_byte
-        place = (exchange.route, exchange.rule, exchange.server, exchange.endpoint)
         identity = exchange.request_id
         model = exchange.model
         return (
@@ -77,7 +91,7 @@ class TextLines:
             f" {(exchange.finished - started) * 1000:.1f}ms"
             f" ttfb={'-' if first_byte is None else f'{(first_byte - started) * 1000:.1f}ms'}"
             f" model={'-' if model is None else field[model]}"
-            f"{self._places[place]}"
+            f"{self._routes[exchange.route, exchange.rule]}{self._places[exchange.server, exchange.endpoint]}"
             f" in={exchange.bytes_in} out={exchange.bytes_out}"
             f" id={identity if identity.isalnum() and identity.isascii() else escape_field(identity, LONGEST_FIELD)}"
             f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}\n"

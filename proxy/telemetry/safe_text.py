@@ -37,7 +37,7 @@ class FieldMemo(dict[str, str]):
 
     __slots__ = ("_capacity", "_limit")
 
-    def __init__(self, limit: int = 256, capacity: int = 4096) -> None:
+    def __init__(self, limit: int = 256, capacity: int = 16_384) -> None:
         super().__init__()
         self._limit = limit
         self._capacity = capacity
