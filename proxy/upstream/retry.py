@@ -14,7 +14,9 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELET
 STATELESS_PATHS = frozenset(
     {
         "/v1/chat/completions",
+        "/v1/chat/completions/batch",
         "/v1/completions",
+        "/generative_scoring",
         "/v1/messages",
         "/v1/messages/count_tokens",
         "/generate",

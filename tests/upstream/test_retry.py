@@ -38,6 +38,7 @@ def test_an_idempotent_request_may_be_retried_anywhere(method: str) -> None:
         *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank", "/rerank", "/v2/rerank"),
         *("/v1/score", "/score", "/pooling", "/classify", "/v1/classify", "/v1/messages", "/v1/messages/count_tokens"),
         *("/tokenize", "/detokenize", "/generate", "/inference/v1/generate"),
+        *("/v1/chat/completions/batch", "/generative_scoring"),
         *("/v1/audio/transcriptions", "/v1/audio/translations"),
     ],
 )
