@@ -9,15 +9,29 @@ LATE = 0.010  # seconds; a tick that comes later than this was held up by others
 
 
 class Stopwatch:
-    """Seconds as this process had them: while it did not get a processor, no time passed."""
+    """How long something took: in `seconds` as this process had them, for while it gets no processor no time passes, and
+    `elapsed` by the clock on the wall.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._ended: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the wall clock."""
+        return (self._loop.time() if self._ended is None else self._ended) - self._began
+
+    def stop(self) -> None:
+        """It is over."""
+        self._ended = self._loop.time()
 
     async def run(self) -> None:
         """Count until cancelled."""
-        loop = asyncio.get_running_loop()
-        last = loop.time()
+        loop = self._loop
+        last = self._began
         while True:
             await asyncio.sleep(TICK)
             now = loop.time()
@@ -33,6 +47,7 @@ async def stopwatch() -> AsyncIterator[Stopwatch]:
     try:
         yield watch
     finally:
+        watch.stop()
         running.cancel()
         await asyncio.wait([running])
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Sized
+from contextlib import suppress
 from functools import partial
 
 import orjson
@@ -114,7 +115,8 @@ async def test_retry_after_is_waited_for(proxy: StartProxy, qwen: RunningEngine)
     qwen.engine.faults.arm("status=503;retry-after=1", 1)
     async with stopwatch() as watch:
         assert (await ask(front, post(chat()))).status == 200
-    assert 0.9 < watch.seconds < 1.5
+    assert watch.elapsed > 0.9
+    assert watch.seconds < 1.5
 
 
 async def test_a_retry_after_that_is_too_long_is_left_to_the_client(proxy: StartProxy, qwen: RunningEngine) -> None:
@@ -144,7 +146,8 @@ async def test_an_engine_that_is_silent_is_given_up_in_time(proxy: StartProxy, q
     async with stopwatch() as watch:
         answer = await ask(front, post(chat()))
     assert (answer.status, error_code(answer)) == (504, "upstream_timeout")
-    assert 0.9 < watch.seconds < 1.15
+    assert watch.elapsed > 0.9
+    assert watch.seconds < 1.15
     await until(lambda: qwen.engine.journal.counters.aborted == 1, within=0.2)
     assert qwen.engine.journal.counters.received == 1
 
@@ -167,7 +170,8 @@ async def test_a_connection_that_is_not_made_in_time_is_given_up(proxy: StartPro
             async with stopwatch() as watch:
                 answer = await ask(alone, post(chat()))
             assert (answer.status, error_code(answer)) == (502, "upstream_connect_failure")
-            assert 0.25 < watch.seconds < 0.6
+            assert watch.elapsed > 0.25
+            assert watch.seconds < 0.6
             assert [(await ask(front, post(chat()))).status for _ in range(2)] == [200, 200]
 
 
@@ -263,14 +267,12 @@ async def test_connections_that_an_engine_closes_when_idle_cost_no_request(proxy
     """An engine closes connections 5 ms after an answer; requests come around that moment."""
 
     async def impatient(connection: RawConnection) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(0.005 if connection.engine.requests else 5):
-                    if not await connection.request():
-                        return
-            except TimeoutError:
-                return
-            await connection.answer(b"{}")
+        request = await connection.request()
+        with suppress(TimeoutError):
+            while request:
+                await connection.answer(b"{}")
+                async with asyncio.timeout(0.005):
+                    request = await connection.request()
 
     async with raw_engine(impatient) as engine:
         front = await proxy(one_route(engine.url))

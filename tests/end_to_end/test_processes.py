@@ -146,7 +146,8 @@ async def test_a_drain_ends_when_its_time_is_over(serve: StartServing, engine: S
         async with stopwatch() as watch:
             running.signal(signal.SIGTERM)
             assert await running.ended() == 0
-        assert 0.8 < watch.seconds < 3.0
+        assert watch.elapsed > 0.8
+        assert watch.seconds < 3.0
         with suppress(ConnectionError):
             assert b"[DONE]" not in await client.rest()
 
