@@ -9,7 +9,7 @@ LATE = 0.010  # seconds; a tick that comes later than this was held up by others
 
 
 class Stopwatch:
-    """How long something took: in `seconds` as this process had them, for while it gets no processor no time passes, and
+    """How long something took: in `seconds` as this process had them, since without a processor no time passes, and
     `elapsed` by the clock on the wall.
     """
 
