@@ -12,6 +12,8 @@ from pathlib import Path
 
 from watchfiles import awatch
 
+from proxy.config.loader import LARGEST_FILE
+
 SUFFIXES = (".yaml", ".yml", ".json")
 SKIPPED_BEGINNINGS = (".", "#", "~")  # editors' swap files and copies
 DEBOUNCE = 100  # milliseconds in which changes that come together are one
@@ -154,8 +156,14 @@ def look_at(file: str) -> Look | None:
 
 
 def digest(file: str) -> bytes:
-    """A digest of a file's content; one that cannot be read differs from any that can."""
+    """A digest of a file's content; one that cannot be read differs from any that can.
+
+    Only what can be a route file is opened: a named pipe would hold us until somebody writes, a device for ever.
+    """
     try:
+        seen = Path(file).stat()
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size > LARGEST_FILE:
+            return b"no file to read"
         return hashlib.blake2b(Path(file).read_bytes(), digest_size=16).digest()
     except OSError as error:
         return b"unreadable: %d" % (error.errno or 0)

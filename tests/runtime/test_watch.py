@@ -166,3 +166,17 @@ async def test_naming_files_does_not_hide_a_change_in_a_watched_folder(folder: P
     (folder / "a.yaml").write_text("changed while it was read")
     watcher.watch_also([str(folder / "a.yaml")])
     assert await watcher.look()
+
+
+async def test_a_named_pipe_among_the_files_holds_nobody_up(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.yaml")
+    async with watching(folder) as changed:
+        (folder / "a.yaml").write_text("two")
+        await changed()
+
+
+async def test_a_device_among_the_files_is_not_read(folder: Path) -> None:
+    (folder / "endless.yaml").symlink_to("/dev/zero")
+    async with watching(folder) as changed:
+        (folder / "a.yaml").write_text("two")
+        await changed()
