@@ -14,6 +14,7 @@ from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.sockets import BindError
 from proxy.runtime.supervisor import Supervisor
 from proxy.telemetry.logs import set_up_logging
+from proxy.telemetry.safe_text import escape_message
 
 
 def serve(
@@ -56,16 +57,17 @@ def read_settings(file: str | None) -> Settings:
         tell_problems(result.problems)
         raise typer.Exit(2)
     if not result.settings.routes:
-        sys.stderr.write("penstock: no settings file and no folder routes/ here: say which with -c FILE\n")
+        missing = f"{escape_message(file)} names no routes" if file else "no settings file and no folder routes/ here"
+        sys.stderr.write(f"penstock: {missing}: say which {'under routes:' if file else 'with -c FILE'}\n")
         raise typer.Exit(2)
     for problem in result.problems:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{escape_message(str(problem))}\n")
     return result.settings
 
 
 def tell_problems(problems: tuple[Problem, ...]) -> None:
     """Print every problem, and how many keep the proxy from serving."""
     for problem in problems:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{escape_message(str(problem))}\n")
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     sys.stderr.write(f"penstock: {errors} error{'' if errors == 1 else 's'}: nothing is served\n")

@@ -18,6 +18,7 @@ from proxy.config.loader import load
 from proxy.config.problems import Problems
 from proxy.config.settings import holds_settings, load_settings, locate_settings
 from proxy.errors import Problem, Severity
+from proxy.telemetry.safe_text import escape_message
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.HINT: "bold cyan"}
 _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.HINT: "notice"}
@@ -128,12 +129,12 @@ def _print_text(verdict: Verdict, strict: bool) -> None:
 def _headline(problem: Problem) -> Text:
     line = Text()
     if place := _place(problem):
-        line.append(f"{place}: ", "bold")
+        line.append(f"{escape_message(place)}: ", "bold")
     line.append(f"{problem.severity.value} {problem.code}", _STYLES[problem.severity])
-    line.append(f": {problem.message}")
+    line.append(f": {escape_message(problem.message)}")
     if problem.suggestion:
         line.append(" (did you mean ")
-        line.append(problem.suggestion, "bold")
+        line.append(escape_message(problem.suggestion), "bold")
         line.append("?)")
     return line
 
@@ -154,13 +155,18 @@ def _excerpt(problem: Problem) -> list[Text]:
     lines = _lines_of(problem.file)
     if not 0 < problem.line <= len(lines):
         return []
-    source = lines[problem.line - 1].replace("\t", " ")[:_WIDEST_LINE]
+    source = _one_for_one(lines[problem.line - 1].replace("\t", " ")[:_WIDEST_LINE])
     number = str(problem.line)
     margin = " " * len(number)
     where = f"  {problem.path}" if problem.path else ""
     caret = Text(f" {margin} | {' ' * (min(problem.column, _WIDEST_LINE) - 1)}")
     caret.append("^", _STYLES[problem.severity]).append(where, "dim")
     return [Text(f" {number} | {source}", "dim"), caret]
+
+
+def _one_for_one(source: str) -> str:
+    """Nothing in it drives the terminal, and the caret below still points at its character."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in source)
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from proxy.config.assembly import Assembly, config_of
 from proxy.config.codes import Code
 from proxy.config.document import parse_documents
 from proxy.config.native import KEYS, read_native
-from proxy.config.nodes import MappingNode, Node, Place, ScalarNode, described
+from proxy.config.nodes import MappingNode, Node, Place, ScalarNode, described, shown
 from proxy.config.problems import Problems
 from proxy.config.settings import holds_settings
 from proxy.config.spec import Config
@@ -52,7 +52,15 @@ def gather(paths: Sequence[str], problems: Problems) -> tuple[str, ...]:
     files: dict[str, None] = {}
     for path in paths:
         files.update(dict.fromkeys(_files_at(path, problems)))
-    return tuple(files)
+    return tuple(file for file in files if _has_plain_name(file, problems))
+
+
+def _has_plain_name(file: str, problems: Problems) -> bool:
+    """A name that logs, JSON and other processes can carry; any other is told, with its bytes spelled out."""
+    plain = file.encode(errors="backslashreplace").decode()
+    if plain != file:
+        problems.error(Place(plain), Code.UNREADABLE, "its name is not UTF-8: rename it")
+    return plain == file
 
 
 def _files_at(path: str, problems: Problems) -> list[str]:
@@ -176,7 +184,7 @@ def read_document(node: Node, assembly: Assembly) -> None:
         return
     kind, version = node.entries.get("kind"), node.entries.get("apiVersion")
     if isinstance(kind, ScalarNode) and isinstance(version, ScalarNode):
-        said = "(from a variable)" if kind.hidden or version.hidden else f"{kind.text} of {version.text}"
+        said = "(from a variable)" if kind.hidden or version.hidden else f"{shown(kind.text)} of {shown(version.text)}"
         problems.warning(node.place, Code.UNKNOWN_KIND, f"documents of the kind {said} are not read by this version")
         return
     if holds_settings(node):

@@ -154,6 +154,13 @@ async def test_nothing_to_serve_is_told(tmp_path: Path) -> None:
     assert process.returncode == 2
 
 
+async def test_a_settings_file_without_routes_is_named(folder: Folder, tmp_path: Path) -> None:
+    folder.settings.write_text("routes: []\n")
+    process = await start("-c", str(folder.settings), cwd=tmp_path)
+    assert f"{folder.settings} names no routes" in await output_of(process)
+    assert process.returncode == 2
+
+
 async def end(process: asyncio.subprocess.Process) -> None:
     """End it the short way: a worker without its supervisor ends by itself."""
     with suppress(ProcessLookupError):

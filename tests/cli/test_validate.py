@@ -132,3 +132,15 @@ def test_github_gets_annotations(folder: Path) -> None:
 def test_no_file_makes_it_fall_over(content: bytes, form: str, folder: Path) -> None:
     (folder / "routes" / "a.yaml").write_bytes(content)
     assert run("routes/a.yaml", "--format", form)[0] == 1
+
+
+def test_no_file_drives_the_terminal(folder: Path) -> None:
+    (folder / "routes" / "a.json").write_text('{"servers": {"\x1b[2J": "\x1b]0;title\x07')
+    (folder / "routes" / "b.yaml").write_text('kind: "\\e[31m\\nforged"\napiVersion: v1\n')
+    (folder / "routes" / "c\x1b[2J\n.yaml").write_text(BAD)
+    status, output = run("routes")
+    assert status == 1
+    assert "PS101" in output
+    assert "PS114" in output
+    assert "\x1b" not in output
+    assert "\nforged" not in output

@@ -1,6 +1,7 @@
 """Whatever lies at a path, loading it gives a configuration or problems."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def test_a_file_that_is_no_text_is_a_problem(content: bytes, tmp_path: Path) -> 
     (problem,) = load([str(tmp_path)]).problems
     assert problem.code == "PS100"
     assert "UTF-8" in problem.message
+
+
+def test_a_file_whose_name_is_no_text_is_a_problem_that_can_be_told(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")).write_text(GOOD)
+    (problem,) = load([str(tmp_path)]).problems
+    assert (problem.code, problem.file) == ("PS100", f"{tmp_path}/\\udcff.yaml")
 
 
 def test_a_link_that_leads_nowhere_is_a_problem(tmp_path: Path) -> None:
