@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from proxy.config.addresses import bound_address, network
@@ -38,6 +39,7 @@ _TELLING_KEYS = frozenset(
     {"listeners", "admin", "workers", "limits", "trusted_proxies", "drain_timeout", "drain_notice", "log", "secrets"}
 )
 _LOOPBACKS = ("127.", "::1", "localhost")
+_EVERY_IPV4, _EVERY_IPV6 = "0.0.0.0", "::"  # noqa: S104 - they are compared, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,16 @@ def _check_listeners(fields: Fields, settings: Settings) -> None:
     if not settings.listeners and isinstance(node, ListNode) and not node.items:
         mismatch(node, fields.problems, "at least one listener")
     bound = [(item.host, item.port) for item in (*settings.listeners, settings.admin) if item is not None and item.port]
-    if len(set(bound)) < len(bound):
+    if any(_overlap(one, other) for one, other in combinations(bound, 2)):
         place = fields.place if node is None else node.place
         fields.problems.error(place, Code.DUPLICATE_NAME, "two listeners, or a listener and admin, share an address")
+
+
+def _overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """They are the same, or one is a part of the other: which of them gets a connection would be chance."""
+    hosts = {one[0] or _EVERY_IPV4, other[0] or _EVERY_IPV4}
+    if one[1] != other[1] or len(hosts) == 1:
+        return one[1] == other[1]
+    return (_EVERY_IPV4 in hosts and not any(":" in host for host in hosts)) or (
+        _EVERY_IPV6 in hosts and all(":" in host for host in hosts)
+    )

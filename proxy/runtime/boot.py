@@ -6,10 +6,12 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvloop
 
 from proxy.config.spec import Settings
+from proxy.errors import PenstockError
 from proxy.runtime.channel import Boot, Channel, ChannelClosedError, Command, Failed, open_for_worker
 from proxy.runtime.data_plane import Application, DataPlane, Grant, settle_garbage
 from proxy.telemetry.logs import set_up_logging
@@ -54,13 +56,18 @@ async def prepare(channel: Channel[Command], command: Boot, make_app: AppFactory
         set_up_logging(settings.log)
         sockets = take_sockets(command, settings)
         return DataPlane(channel, make_app(settings, command.worker), settings, sockets)
+    except PenstockError as error:  # it says all that an operator needs
+        await refuse(channel, str(error))
     except Exception as error:  # the outermost edge: the reason must reach the operator
         LOG.exception("worker %d could not begin", command.worker)
-        try:
-            await channel.send(Failed("", f"{type(error).__name__}: {error}"))
-        except ChannelClosedError:
-            return None
-        return None
+        await refuse(channel, f"{type(error).__name__}: {error}")
+    return None
+
+
+async def refuse(channel: Channel[Command], reason: str) -> None:
+    """Tell the supervisor why there will be no worker."""
+    with suppress(ChannelClosedError):
+        await channel.send(Failed("", reason))
 
 
 def take_sockets(command: Boot, settings: Settings) -> list[Grant]:

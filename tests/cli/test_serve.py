@@ -161,6 +161,15 @@ async def test_a_settings_file_without_routes_is_named(folder: Folder, tmp_path:
     assert process.returncode == 2
 
 
+async def test_an_access_log_that_cannot_be_opened_is_told_in_a_line(folder: Folder, tmp_path: Path) -> None:
+    with folder.settings.open("a") as file:
+        file.write("log: {path: none/access.log}\n")
+    process = await start("-c", str(folder.settings), cwd=tmp_path)
+    expected = f"penstock: access log {tmp_path}/none/access.log cannot be opened: No such file or directory\n"
+    assert await output_of(process) == expected
+    assert process.returncode == 1
+
+
 async def end(process: asyncio.subprocess.Process) -> None:
     """End it the short way: a worker without its supervisor ends by itself."""
     with suppress(ProcessLookupError):

@@ -85,6 +85,9 @@ def test_a_listeners_certificate_is_found_beside_the_file(tmp_path: Path) -> Non
         ("listeners: ['-:1']", "PS122", "no name or address"),
         ("listeners: [':1', ':1']", "PS130", "share an address"),
         ("listeners: ['127.0.0.1:8401']", "PS130", "share an address"),
+        ("listeners: [':8401']", "PS130", "share an address"),
+        ("listeners: ['0.0.0.0:1', ':1']", "PS130", "share an address"),
+        ("listeners: ['[::]:1', '[::1]:1']", "PS130", "share an address"),
         ("listeners: [{tls: {}}]", "PS112", "'address' is missing"),
         ("listeners: [{address: ':1', tls: {}}]", "PS112", "needs cert and key"),
         ("workers: 0", "PS110", "from 1 to 1024"),
@@ -106,6 +109,10 @@ def test_a_slip_in_the_settings_is_told(text: str, code: str, words: str) -> Non
     assert result.settings is None
     assert told
     assert words in told[0].message
+
+
+def test_both_families_may_have_the_same_port() -> None:
+    assert read("routes: r/\nlisteners: [':1', '[::1]:1', '127.0.0.1:2', '[::]:2']").problems == ()
 
 
 def test_a_list_of_settings_is_told() -> None:
