@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, assert_never
 
 from proxy.config.spec import Config, Listener, Settings
+from proxy.errors import PenstockError
 from proxy.runtime.channel import (
     Applied,
     Boot,
@@ -152,6 +153,9 @@ class DataPlane:
                 await self._app.apply(config)
                 if self._config is None:
                     await self._app.serve(self._sockets)
+            except PenstockError as error:  # it says all that an operator needs
+                await self._tell(Failed(config.version, str(error)))
+                return
             except Exception as error:  # whatever it is, the old configuration serves on
                 LOG.exception("configuration %s could not be applied", config.version)
                 await self._tell(Failed(config.version, f"{type(error).__name__}: {error}"))

@@ -170,6 +170,16 @@ async def test_an_access_log_that_cannot_be_opened_is_told_in_a_line(folder: Fol
     assert process.returncode == 1
 
 
+async def test_a_certificate_that_is_none_is_told_in_a_line(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "junk.pem").write_text("junk")
+    tls = "tls: {cert: junk.pem, key: junk.pem}"
+    folder.settings.write_text(f"listeners: [{{address: '127.0.0.1:{folder.port}', {tls}}}]\nadmin: false\n")
+    process = await start("-c", str(folder.settings), cwd=tmp_path)
+    expected = f"penstock: {tmp_path}/junk.pem: error tls-file: holds no certificate in PEM form\n"
+    assert await output_of(process) == expected
+    assert process.returncode == 1
+
+
 async def end(process: asyncio.subprocess.Process) -> None:
     """End it the short way: a worker without its supervisor ends by itself."""
     with suppress(ProcessLookupError):
