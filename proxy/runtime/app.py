@@ -270,7 +270,9 @@ class App:
         if exchange.request_id:
             extra = b"X-Request-Id: %b\r\n" % exchange.request_id.encode("latin-1")
         with_body = head.method != b"HEAD"
-        downstream.write(render_error(error, head.target, keep_alive=keep_alive, with_body=with_body, extra=extra))
+        data = render_error(error, head.target, keep_alive=keep_alive, with_body=with_body, extra=extra)
+        exchange.bytes_out = len(data) - data.index(b"\r\n\r\n") - 4
+        downstream.write(data)
         downstream.finish(keep_alive)
 
     def _refused(self, downstream: DownstreamConnection, error: RequestError) -> None:
