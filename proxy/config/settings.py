@@ -33,6 +33,7 @@ from proxy.errors import Problem
 PLACES = ("penstock.yaml", "config/penstock.yaml")
 ROUTES_FOLDER = "routes"
 MOST_WORKERS = 1_024
+LEAST_HEADER = 1024  # bytes
 
 # `routes` stands in route files too, so it tells nothing.
 _TELLING_KEYS = frozenset(
@@ -188,13 +189,21 @@ def _limits(node: Node, problems: Problems) -> Limits | None:
     with fields:
         return Limits(
             max_body=fields.get("max_body", size, default.max_body),
-            max_header=fields.get("max_header", size, default.max_header),
+            max_header=fields.get("max_header", _header_size, default.max_header),
             max_connections=fields.get("max_connections", whole(1, 10_000_000), default.max_connections),
             header_timeout=fields.get("header_timeout", duration, default.header_timeout),
             body_timeout=fields.get("body_timeout", duration, default.body_timeout),
             send_timeout=fields.get("send_timeout", duration, default.send_timeout),
             keepalive_timeout=fields.get("keepalive_timeout", duration, default.keepalive_timeout),
         )
+
+
+def _header_size(node: Node, problems: Problems) -> int | None:
+    found = size(node, problems)
+    if found is not None and found < LEAST_HEADER:
+        mismatch(node, problems, "a size of at least 1KiB: below it hardly a request would pass")
+        return None
+    return found
 
 
 def _log(node: Node, problems: Problems) -> LogSettings | None:

@@ -39,8 +39,12 @@ class RequestLines:
         self.request_id = told_id or fallback_id
 
     def for_endpoint(self, host: bytes, prefix: bytes, body_length: int) -> bytes:
-        """The whole head. A request that came without a body goes without a length."""
+        """The whole head. A request that came without a body goes without a length.
+
+        Host is the endpoint's; an absolute-form names its own, which RFC 9112 3.2.2 has a proxy pass on.
+        """
         head = self._head
+        host = host if head.authority is None else head.authority
         start = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-Id: %b\r\n" % (
             head.method, prefix, head.target, host, self._common, self.request_id,
         )  # fmt: skip

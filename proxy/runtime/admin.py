@@ -22,6 +22,8 @@ from proxy.telemetry.exposition import ControlFacts, render
 from proxy.telemetry.report import WorkerReport
 from proxy.tls import listener_context, reload_certificate
 
+FOR_MACHINES = frozenset({"/metrics", "/health", "/ready"})
+
 LOG = logging.getLogger("penstock.admin")
 
 
@@ -144,9 +146,13 @@ def guard(host: str) -> Middleware:
     and not by a form or a script of another site.
     """
 
+    open_to_machines = not is_loopback(host)
+
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not is_own_name(request.headers.get("Host"), host):
+        # Scrapers and probes of other machines know us by names that we do not.
+        for_machines = open_to_machines and request.path in FOR_MACHINES
+        if not for_machines and not is_own_name(request.headers.get("Host"), host):
             return json_response({"error": "this host is not the admin address: use its IP address"}, status=403)
         if request.method != "GET" and is_foreign(request):
             return json_response({"error": "requests of other sites are refused"}, status=403)

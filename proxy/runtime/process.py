@@ -67,6 +67,7 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         self._applied: asyncio.Future[None] | None = None
+        self._applying = ""
         self._reports: dict[int, asyncio.Future[WorkerReport]] = {}
         self._listening = loop.create_task(self._listen())
 
@@ -88,6 +89,7 @@ class WorkerProcess:
     async def apply(self, reading: Reading, limit: float) -> None:
         """Send a configuration and wait until it is in force; one at a time. Raises WorkerFailedError."""
         self._applied = self._expect()
+        self._applying = reading.version
         try:
             async with asyncio.timeout(limit):
                 await self.send(ConfigBegin(reading.version))
@@ -178,10 +180,12 @@ class WorkerProcess:
         match notice:
             case Ready():
                 resolve(self._ready, None)
-            case Applied():
-                resolve(self._applied, None)
+            case Applied(version):
+                if version == self._applying:  # an answer that comes too late is none to what was asked since
+                    resolve(self._applied, None)
             case Failed(version, message):
-                reject(self._applied if version else self._ready, WorkerRefusedError(message))
+                if not version or version == self._applying:
+                    reject(self._applied if version else self._ready, WorkerRefusedError(message))
             case Report(number, report):
                 resolve(self._reports.get(number), report)
             case CertificatesReloaded(failures):
@@ -211,7 +215,10 @@ async def spawn(worker: int, sockets: Sequence[socket.socket], command: Sequence
 
     Raises WorkerFailedError.
     """
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise WorkerFailedError(f"worker {worker} could not be started: {error.strerror}") from error
     try:
         process = await asyncio.create_subprocess_exec(
             *command,

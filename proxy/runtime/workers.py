@@ -85,9 +85,15 @@ class Workers:
             )
             failures = [result for result in results if isinstance(result, BaseException)]
             done = [process for process, result in zip(processes, results, strict=True) if result is None]
+            silent = [
+                process
+                for process, result in zip(processes, results, strict=True)
+                if isinstance(result, WorkerFailedError) and not isinstance(result, WorkerRefusedError)
+            ]
             refused = any(isinstance(failure, WorkerRefusedError) for failure in failures)
             if failures and (refused or not done):
                 await asyncio.gather(*(self._restore(process) for process in done))
+                await asyncio.gather(*(process.kill() for process in silent))  # or they would apply it later
                 raise failures[0]
             self._reading = reading
             for process, result in zip(processes, results, strict=True):

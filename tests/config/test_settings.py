@@ -94,6 +94,7 @@ def test_a_listeners_certificate_is_found_beside_the_file(tmp_path: Path) -> Non
         ("workers: many", "PS110", "auto or a whole number"),
         ("limits: {max_body: 5 MX}", "PS110", "a size such as 64MiB"),
         ("limits: {max_body: 0}", "PS110", "above 0"),
+        ("limits: {max_header: 100}", "PS110", "at least 1KiB"),
         ("limits: {maxbody: 1}", "PS111", "unknown key 'maxbody'"),
         ("trusted_proxies: [10.0.0.0/33]", "PS122", "a network such as 10.0.0.0/8"),
         ("log: {level: verbose}", "PS120", "debug, info, warning or error"),

@@ -151,8 +151,17 @@ async def test_our_own_page_can_reload(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/status", "/metrics", "/ready", "/nothing"])
-async def test_a_name_that_was_made_to_lead_here_is_refused(client: Client, path: str) -> None:
-    assert (await client.get(path, headers={"Host": "evil.example:8401"})).status == 403
+async def test_a_name_that_was_made_to_lead_here_is_refused(control: FakeControl, path: str) -> None:
+    async with TestClient(TestServer(build(control, Listener("127.0.0.1", 8401)))) as client:
+        assert (await client.get(path, headers={"Host": "evil.example:8401"})).status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/metrics", 200), ("/health", 200), ("/ready", 200), ("/status", 403), ("/nothing", 403)]
+)
+async def test_machines_may_scrape_an_open_address_by_any_name(control: FakeControl, path: str, status: int) -> None:
+    async with TestClient(TestServer(build(control, Listener("0.0.0.0", 8401)))) as client:
+        assert (await client.get(path, headers={"Host": "penstock.example:8401"})).status == status
 
 
 @pytest.mark.parametrize(
