@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,8 +14,16 @@ Piece = bytes | bytearray | memoryview
 # A string's plain stretches are taken whole: 8 MB take 25 ms this way, and 0.9 s one byte or escape at a time.
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]:,]", re.DOTALL)
-_ESCAPED_LETTER = re.compile(rb"\\u006[dfc45]", re.IGNORECASE)
+_KEY = re.compile(rb'"model"')
+_NEAR = 512
 _VALUE = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^,}\s]+)", re.DOTALL)
+
+
+class _Named(msgspec.Struct):
+    model: Any = None
+
+
+_NAME = msgspec.json.Decoder(_Named)
 
 
 def splice_model(body: Body, model: str) -> list[Piece]:
@@ -23,27 +32,34 @@ def splice_model(body: Body, model: str) -> list[Piece]:
     The pieces are views: a body of 64 MiB is not copied. Two keys of one name are refused, because the engine could
     read the other one than we did.
     """
-    span = _only_candidate(body) or _scan(body)
+    return _guess(body, model) or _pieces(body, _scan(body), model)
+
+
+def _guess(body: Body, model: str) -> list[Piece] | None:
+    """The pieces by the first place that looks like the key's; None unless that is the top-level key, and the only one.
+
+    A probe settles what a search cannot: a list put in this place must be what the body then names as its model. So
+    the place is no deeper one, and no second key, however it is spelled, comes behind it. For 256 KB that takes 60 us,
+    where walking all tokens takes a millisecond.
+    """
+    start = body.find(b'"model"', 0, _NEAR)
+    if start < 0:
+        far = _KEY.search(body)  # twice as fast as find
+        start = far.start() if far is not None else -1
+    value = _VALUE.match(body, start + 7) if start >= 0 else None
+    if value is None:
+        return None
+    view = memoryview(body)
+    try:
+        probed = _NAME.decode(b"".join((view[: value.start(1)], b"[0]", view[value.end(1) :]))).model
+    except msgspec.DecodeError:
+        return None
+    return _pieces(body, value.span(1), model) if probed == [0] else None
+
+
+def _pieces(body: Body, span: tuple[int, int], model: str) -> list[Piece]:
     view = memoryview(body)
     return [view[: span[0]], msgspec.json.encode(model), view[span[1] :]]
-
-
-def _only_candidate(body: Body) -> tuple[int, int] | None:
-    """The value's place where `"model"` stands once in the body: the form that clients send.
-
-    The body is known to have a top-level `model`, and inside a string the quotes would be escaped; so the only one is
-    that key, unless the key is spelled with escapes of its letters.
-    """
-    start = body.find(b'"model"')
-    if start < 0 or body.find(b'"model"', start + 7) >= 0 or _spells_with_escapes(body):
-        return None
-    value = _VALUE.match(body, start + 7)
-    return None if value is None else value.span(1)
-
-
-def _spells_with_escapes(body: Body) -> bool:
-    """Whether a letter of `model` may be escaped. The plain search comes first: it is 50 times as fast as a pattern."""
-    return body.find(b"\\u006") >= 0 and _ESCAPED_LETTER.search(body) is not None
 
 
 def _scan(body: Body) -> tuple[int, int]:
