@@ -203,16 +203,16 @@ async def test_errors_on_v1_messages_have_anthropics_shape(proxy: StartProxy) ->
         "servers: {e: {endpoints: ['http://127.0.0.1:1']}}\nroutes: [{name: a, models: [qwen], rules: [{targets: e}]}]"
     )
     async with raw_client(front.port) as client:
-        client.post(chat("claude"), "/v1/messages")
+        client.post(chat("sonata"), "/v1/messages")
         answer = await client.answer()
-        client.post(chat("claude"), "/v1/messages?beta=true")
+        client.post(chat("sonata"), "/v1/messages?beta=true")
         with_query = await client.answer()
         client.post(chat("qwen"), "/v1/messages")
         refused = await client.answer()
     assert answer.status == with_query.status == 404
     told = orjson.loads(answer.body)
     assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
-    assert "claude" in told["error"]["message"]
+    assert "sonata" in told["error"]["message"]
     assert refused.status == 502
     assert orjson.loads(refused.body)["error"]["type"] == "api_error"
 
