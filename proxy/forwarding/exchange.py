@@ -16,9 +16,9 @@ class Attempt:
 class Exchange:
     """What happened to one request. Times are `time.perf_counter()` seconds, sizes are bytes of body.
 
-    `status` is what the client was told, 499 where it left before that. `failure` is empty, or one word on what went
-    wrong: "client_gone", "cut" (an engine that died in mid-answer), "internal_error", or the code of the error that the
-    client was told.
+    `model` is the client's name for it, `sent_model` the one that was sent in its place, if any. `status` is what the
+    client was told, 499 where it left before that. `failure` is empty, or one word on what went wrong: "client_gone",
+    "cut" (an engine that died in mid-answer), "internal_error", or the code of the error that the client was told.
     """
 
     request_id: str
@@ -38,3 +38,4 @@ class Exchange:
     first_byte: float | None = None
     finished: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
+    sent_model: str | None = None

@@ -5,7 +5,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from proxy.downstream.assembly import Request
 from proxy.forwarding.multipart import field_span
-from proxy.forwarding.peek import Peek, as_text
+from proxy.forwarding.peek import Peek
+from proxy.routing.request_data import as_text, message_data
 
 MAX_QUERY_FIELDS = 256
 """Query parameters that are looked at."""
@@ -34,26 +35,43 @@ class Facts:
 
     def header(self, name: str) -> str | None:
         """A header's value, several fields joined."""
-        headers = self._headers
-        if headers is None:
-            headers = self._headers = {}
-            for key, _, value in self._request.head.said.fields:
-                headers[key] = headers[key] + b", " + value if key in headers else value
-        found = headers.get(name.encode("latin-1", "replace"))
+        found = self._fields().get(name.encode("latin-1", "replace"))
         return None if found is None else found.strip(b" \t").decode("utf-8", "surrogateescape")
 
     def query(self, name: str) -> str | None:
         """A query parameter's first value."""
-        query = self._query
-        if query is None:
-            query = self._query = _parsed(self._request.head.target.partition(b"?")[2])
-        return query.get(name)
+        return self._parameters().get(name)
 
     def field(self, keys: tuple[str, ...]) -> str | None:
         """A field of the JSON body."""
         if self._peeked is None:
             return None
         return as_text(self._peek.value(self._peeked, keys[0]), keys[1:])
+
+    def _fields(self) -> dict[bytes, bytes]:
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = {}
+            for key, _, value in self._request.head.said.fields:
+                headers[key] = headers[key] + b", " + value if key in headers else value
+            if self._request.head.authority is not None:  # it is the host that the request is for, RFC 9112 3.2.2
+                headers[b"host"] = self._request.head.authority
+        return headers
+
+    def _parameters(self) -> dict[str, str]:
+        query = self._query
+        if query is None:
+            query = self._query = _parsed(self._request.head.target.partition(b"?")[2])
+        return query
+
+    def data(self, name: str) -> object:
+        """A top-level field of the body, or what the message says of itself."""
+        value: object = None if self._peeked is None else self._peek.value(self._peeked, name)
+        if name != "request" or isinstance(value, dict):
+            return value
+        stream = None if self._peeked is None else self._peek.value(self._peeked, "stream")
+        headers = {key.decode("latin-1"): self.header(key.decode("latin-1")) or "" for key in self._fields()}
+        return message_data(self.method, self.path, self.model, stream, headers, self._parameters())
 
     def _find_model(self, request: Request, content_type: bytes) -> None:
         """In a form where the content type says so, else in a JSON object if the body is one."""

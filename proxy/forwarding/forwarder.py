@@ -1,27 +1,24 @@
 """A matched request's journey: targets in order, endpoints within them, tries within bounds, and one answer."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 
+from proxy.config.spec import ModelServer
 from proxy.errors import RequestError, UpstreamError, UpstreamFailure
 from proxy.forwarding.attempt import attempt
 from proxy.forwarding.call import Call
 from proxy.forwarding.exchange import Attempt
 from proxy.forwarding.heads import response_framing, response_lines
+from proxy.forwarding.journey import Journey, as_request_error
 from proxy.forwarding.relay import LAST_CHUNK, Relay, framed
-from proxy.forwarding.splice import Piece
+from proxy.forwarding.restore import ModelRestorer
+from proxy.forwarding.shadow import Shadows
 from proxy.routing.table import BoundTarget
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.retry import backoff, may_retry, parse_retry_after
-from proxy.upstream.server import UpstreamServer
 from proxy.wire.clock import Sweeper
-from proxy.wire.response_gate import Framing, ResponseHead
-
-LONGEST_WAIT = 10.0
-"""Seconds of an engine's Retry-After that a request waits for; a longer wish goes to the client with the answer."""
+from proxy.wire.response_gate import Framing, ResponseHead, with_length
 
 OUT_OF_TIME = "the request took longer than its total limit"
 
@@ -29,7 +26,7 @@ _EVENT_STREAM = b"text/event-stream"
 
 
 class Forwarder:
-    """Sends calls to their targets. It keeps nothing between calls."""
+    """Sends calls to their targets. It keeps nothing between calls but the copies that are under way."""
 
     def __init__(
         self,
@@ -43,10 +40,17 @@ class Forwarder:
         self._sweeper = sweeper
         self._random = random
         self._draining = draining
+        self._shadows = Shadows(loop, sweeper)
+
+    async def close(self) -> None:
+        """End what is under way that no client waits for."""
+        await self._shadows.close()
 
     async def forward(self, call: Call) -> None:
         """Answer the call from its target, or from the first fallback that can; RequestError if none does."""
         first, fallback = call.match.split.pick(), call.match.fallback
+        if call.match.shadow is not None:
+            self._shadows.copy(call, call.match.shadow)
         error = await self._try_target(call, first, last=not fallback)
         for position, target in enumerate(fallback, 1):
             if error is None:
@@ -58,6 +62,8 @@ class Forwarder:
     async def _try_target(self, call: Call, target: BoundTarget, *, last: bool) -> RequestError | None:
         """None if the client has its answer, else why this target has none. A lease is given back in the same block."""
         server = call.servers[target.server]
+        if target.refusal is not None:
+            raise RequestError(501, target.refusal, kind="server_error", code="not_enforced")
         error = self._admit(call, target.server)
         if error is not None:
             return error
@@ -65,7 +71,7 @@ class Forwarder:
         while journey.error is None:
             endpoint = server.pick(journey.tried)
             if endpoint is None:
-                return _no_endpoint(target.server)
+                return _no_endpoint(server.spec)
             endpoint.in_flight += 1
             try:
                 if await self._try_endpoint(journey, endpoint):
@@ -88,7 +94,7 @@ class Forwarder:
         call.extra = limiter.headers(verdict)
         if verdict.admitted:
             return None
-        message = f"the rate limit of model server {name!r} is exceeded"
+        message = f"request rate limit exceeded for model server: {name}"
         return RequestError(
             429,
             message,
@@ -108,7 +114,7 @@ class Forwarder:
                 pool,
                 journey.target,
                 head.method,
-                call.message_for(endpoint, journey.body),
+                call.message_for(journey.target, endpoint, journey.body),
                 total_deadline=journey.total_deadline(self._sweeper.now),
                 repeatable=journey.repeatable,
                 interim_to=None if head.said.http10 else call.downstream,
@@ -121,10 +127,11 @@ class Forwarder:
             record.outcome = "ok" if answer.status < 500 else str(answer.status)
             if answer.status in journey.target.retries.statuses and journey.wants_retry(answer, self._random):
                 return False
+            restorer = journey.restorer(answer)
             if connection.complete:
-                self._answer_whole(call, connection, answer)
+                self._answer_whole(call, connection, answer, restorer)
             else:
-                await self._stream(call, connection, answer, record)
+                await self._stream(call, connection, answer, record, restorer)
         finally:
             pool.give_back(connection)
         return True
@@ -147,20 +154,34 @@ class Forwarder:
         )
         return framing, keep_alive, lines
 
-    def _answer_whole(self, call: Call, upstream: UpstreamConnection, head: ResponseHead) -> None:
+    def _answer_whole(
+        self, call: Call, upstream: UpstreamConnection, head: ResponseHead, restorer: ModelRestorer | None
+    ) -> None:
         """An answer that is all here leaves in one write."""
-        framing, keep_alive, data = self._begin_answer(call, head)
         chunks = upstream.take_chunks()
+        if restorer is not None:
+            body = restorer.feed(b"".join(chunks)) + restorer.rest()
+            chunks, head = [body], with_length(head, len(body))
+        framing, keep_alive, data = self._begin_answer(call, head)
         if chunks:
             call.exchange.bytes_out += sum(map(len, chunks))
             data += framed(chunks, framing)
         call.downstream.write(data + LAST_CHUNK if framing is Framing.CHUNKED else data)
         call.downstream.finish(keep_alive)
 
-    async def _stream(self, call: Call, upstream: UpstreamConnection, head: ResponseHead, record: Attempt) -> None:
+    async def _stream(
+        self,
+        call: Call,
+        upstream: UpstreamConnection,
+        head: ResponseHead,
+        record: Attempt,
+        restorer: ModelRestorer | None,
+    ) -> None:
         """Pass an answer on as it comes, to its end; an end too soon is made plain to the client."""
+        if restorer is not None:
+            head = with_length(head, None)
         framing, keep_alive, lines = self._begin_answer(call, head)
-        relay = Relay(call.downstream, call.exchange, framing, lines, self._loop)
+        relay = Relay(call.downstream, call.exchange, framing, lines, self._loop, restorer)
         relay.start(upstream)
         error = await relay.done
         if error is None:
@@ -174,107 +195,8 @@ class Forwarder:
             call.downstream.abort(reset=framing is Framing.CLOSE)
 
 
-class Journey:
-    """Owns a call's tries at one target: which endpoints it has seen, how many tries are left, and what comes next."""
-
-    __slots__ = ("_left", "_tries", "body", "call", "error", "last", "pause", "repeatable", "server", "target", "tried")
-
-    def __init__(self, call: Call, target: BoundTarget, server: UpstreamServer, last: bool) -> None:
-        self.call = call
-        self.target = target
-        self.server = server
-        self.last = last
-        self.body: list[Piece] = call.body_for(target)
-        self.tried: list[Endpoint] = []
-        self.repeatable = may_retry(call.facts.method, call.facts.path, sent=True)
-        self.error: RequestError | None = None
-        self.pause = 0.0
-        self._left = target.retries.attempts
-        self._tries = 0
-        server.budget.deposit()
-
-    def begin(self, endpoint: Endpoint) -> Attempt:
-        """A try begins."""
-        exchange = self.call.exchange
-        exchange.server = self.target.server
-        exchange.endpoint = endpoint.address
-        self.tried.append(endpoint)
-        self._tries += 1
-        record = Attempt(self.target.server, endpoint.address)
-        exchange.attempts.append(record)
-        return record
-
-    def total_deadline(self, now: float) -> float:
-        """When the whole request must have ended, on the loop's clock."""
-        total = self.target.timeouts.total
-        if total is None:
-            return math.inf
-        return now + total - (time.perf_counter() - self.call.exchange.started)
-
-    def failed(self, error: UpstreamError, random: Callable[[], float]) -> None:
-        """No answer came: another try if the rule allows it for this failure, else the error.
-
-        What the engine may have begun, and must not be run twice, goes to no fallback either: RequestError.
-        """
-        if error.sent and not self.repeatable:
-            raise as_request_error(error) from error
-        # An endpoint that is down fails at once, so it is picked often: the budget would soon be spent on what costs
-        # the engines nothing.
-        free = not error.sent and self._elsewhere()
-        if error.failure.value in self.target.retries.failures and self._grant(free=free):
-            self.pause = self._backoff(random)
-        else:
-            self.error = as_request_error(error)
-
-    def wants_retry(self, head: ResponseHead, random: Callable[[], float]) -> bool:
-        """Whether an answer, whose status is one to retry on, is dropped and another one asked for."""
-        if not self.repeatable:
-            return False
-        pause = self._pause_after(head, random)
-        if pause is not None and self._grant():
-            self.pause = pause
-            return True
-        if self.last:
-            return False
-        self.error = RequestError(head.status, "the engine answered with an error", kind="server_error")
-        return True
-
-    def _grant(self, *, free: bool = False) -> bool:
-        """Whether there is a try left, and the server's budget has one for us; a `free` one needs no budget."""
-        if self._left <= 0 or not (free or self.server.budget.withdraw()):
-            return False
-        self._left -= 1
-        return True
-
-    def _elsewhere(self) -> bool:
-        """Whether there is an available endpoint that this request has not tried."""
-        return any(endpoint.available and endpoint not in self.tried for endpoint in self.server.endpoints)
-
-    def _backoff(self, random: Callable[[], float]) -> float:
-        return backoff(self._tries, self.target.retries.backoff, random)
-
-    def _pause_after(self, head: ResponseHead, random: Callable[[], float]) -> float | None:
-        """The wait before the next try. Retry-After speaks for this endpoint: another one need not wait for it."""
-        pause = self._backoff(random)
-        if self._elsewhere():
-            return pause
-        for name, _, value in head.said.fields:
-            if name == b"retry-after":
-                wish = parse_retry_after(value, time.time())
-                if wish is not None:
-                    return None if wish > LONGEST_WAIT else max(wish, pause)
-        return pause
-
-
-def as_request_error(error: UpstreamError) -> RequestError:
-    """What the client is told. Addresses of engines stay with us."""
-    if error.failure is UpstreamFailure.TIMEOUT:
-        return RequestError(504, error.message, kind="server_error", code="upstream_timeout")
-    return RequestError(
-        502, error.message, kind="server_error", code="upstream_" + error.failure.value.replace("-", "_")
-    )
-
-
-def _no_endpoint(server: str) -> RequestError:
-    message = f"no endpoint of model server {server!r} is available"
+def _no_endpoint(server: ModelServer) -> RequestError:
+    """In Kthena's words, which its users' alerts look for."""
+    missing = f"can't find model server: {server.name} (no file defines it)"
+    message = missing if server.missing else f"no available pods for model server: {server.name}"
     return RequestError(503, message, kind="server_error", code="no_endpoint", retry_after=1.0)

@@ -1,22 +1,52 @@
 """The heads that the proxy writes: a request as an endpoint gets it, an answer as the client gets it."""
 
+from functools import lru_cache
+
 from proxy.downstream.connection import DownstreamConnection
 from proxy.wire.fields import HOP_BY_HOP, PROTECTED
 from proxy.wire.request_gate import RequestHead
 from proxy.wire.response_gate import Framing, ResponseFields, ResponseHead
 
+# What clients of inference gateways say to those, and what those say to engines' sidecars: an engine must believe no
+# client that names hosts there (llm-d's x-prefiller-host-port was a way to make it call anyone).
+CONTROL_FIELDS = frozenset({
+    b"x-llm-d-inference-objective",
+    b"x-gateway-inference-objective",
+    b"x-llm-d-inference-fairness-id",
+    b"x-gateway-inference-fairness-id",
+    b"x-llm-d-model-name-rewrite",
+    b"x-gateway-model-name-rewrite",
+    b"x-llm-d-slo-ttft-ms",
+    b"x-slo-ttft-ms",
+    b"x-llm-d-slo-tpot-ms",
+    b"x-slo-tpot-ms",
+    b"x-llm-d-request-dropped-reason",
+    b"x-gateway-destination-endpoint",
+    b"x-gateway-destination-endpoint-subset",
+    b"x-gateway-destination-endpoint-scores",
+    b"x-gateway-destination-endpoint-served",
+    b"x-prefiller-host-port",
+    b"x-encoder-hosts-ports",
+    b"x-data-parallel-host-port",
+    b"x-kv-cache-source-host-port",
+})  # fmt: skip
+
 # Written anew for each endpoint, or meant for the proxy alone.
-_NOT_FORWARDED = HOP_BY_HOP | {
-    b"host",
-    b"expect",
-    b"forwarded",
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
-    b"x-real-ip",
-    b"x-request-id",
-    b"via",
-}
+_NOT_FORWARDED = (
+    HOP_BY_HOP
+    | {
+        b"host",
+        b"expect",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"x-real-ip",
+        b"x-request-id",
+        b"via",
+    }
+    | CONTROL_FIELDS
+)
 _WITHOUT_LENGTH = frozenset({*range(100, 200), 204})  # RFC 9110 8.6
 MAX_REQUEST_ID = 128
 """Bytes of a request id that is taken over from a trusted proxy."""
@@ -38,15 +68,18 @@ class RequestLines:
         self._common, told_id = forwarded
         self.request_id = told_id or fallback_id
 
-    def for_endpoint(self, host: bytes, prefix: bytes, body_length: int) -> bytes:
-        """The whole head. A request that came without a body goes without a length.
+    def for_endpoint(
+        self, host: bytes, prefix: bytes, body_length: int, own: tuple[tuple[str, str], ...] = ()
+    ) -> bytes:
+        """The whole head. A request that came without a body goes without a length. `own` fields win over the client's.
 
         Host is the endpoint's; an absolute-form names its own, which RFC 9112 3.2.2 has a proxy pass on.
         """
         head = self._head
         host = host if head.authority is None else head.authority
+        common = self._common if not own else _with_own(self._common, own)
         start = b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%bX-Request-Id: %b\r\n" % (
-            head.method, prefix, head.target, host, self._common, self.request_id,
+            head.method, prefix, head.target, host, common, self.request_id,
         )  # fmt: skip
         if body_length or head.has_body:
             return b"%bContent-Length: %d\r\n\r\n" % (start, body_length)
@@ -82,6 +115,19 @@ def _origin(told: dict[bytes, bytes], head: RequestHead, client: DownstreamConne
         b"X-Forwarded-Host: %b\r\n" % host if host else b"",
         via + b", " + ours if via else ours,
     )
+
+
+def _with_own(common: bytes, own: tuple[tuple[str, str], ...]) -> bytes:
+    """The lines with a server's own fields in the place of the client's of the same names."""
+    names, lines = _own_lines(own)
+    kept = [line for line in common.splitlines(keepends=True) if line.partition(b":")[0].lower() not in names]
+    return b"".join(kept) + lines
+
+
+@lru_cache(maxsize=1024)
+def _own_lines(own: tuple[tuple[str, str], ...]) -> tuple[frozenset[bytes], bytes]:
+    fields = [(name.encode("latin-1"), value.encode()) for name, value in own]
+    return frozenset(name.lower() for name, _ in fields), b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
 def response_framing(upstream: ResponseHead, http10: bool) -> Framing:

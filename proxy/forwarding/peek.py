@@ -1,6 +1,6 @@
 """A look into a JSON body: the named top-level fields are decoded, the rest is skipped, nothing is re-serialised."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -41,16 +41,3 @@ class Peek:
         """A top-level field's value, of whatever type; None where it is absent or was not asked for."""
         attribute = self._names.get(name)
         return None if attribute is None else getattr(peeked, attribute)
-
-
-def as_text(value: Any, keys: Sequence[str]) -> str | None:
-    """The scalar that stands under these keys, as conditions compare it; None for nothing, a list or an object."""
-    for key in keys:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(key)
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, dict | list):
-        return None
-    return msgspec.json.encode(value).decode()

@@ -16,6 +16,7 @@ _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\]:,]", re.DOTALL)
 _KEY = re.compile(rb'"model"')
 _NEAR = 512
+_EMPTY = re.compile(rb"[ \t\r\n]*}")
 _VALUE = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*(" + _STRING + rb"|[^,}\s]+)", re.DOTALL)
 
 
@@ -32,7 +33,21 @@ def splice_model(body: Body, model: str) -> list[Piece]:
     The pieces are views: a body of 64 MiB is not copied. Two keys of one name are refused, because the engine could
     read the other one than we did.
     """
-    return _guess(body, model) or _pieces(body, _scan(body), model)
+    pieces = _guess(body, model) or _spliced(body, model)
+    if pieces is None:
+        raise RequestError(400, "the request's body has no 'model' that can be rewritten", param="model")
+    return pieces
+
+
+def place_model(body: Body, model: str) -> list[Piece]:
+    """The body in pieces, with `model` at its top-level key, which is put in front where the object has none."""
+    pieces = _guess(body, model) or _spliced(body, model)
+    if pieces is not None:
+        return pieces
+    view = memoryview(body)
+    start = body.index(b"{") + 1
+    member = b'"model":' + msgspec.json.encode(model)
+    return [view[:start], member if _EMPTY.match(body, start) else member + b",", view[start:]]
 
 
 def _guess(body: Body, model: str) -> list[Piece] | None:
@@ -62,7 +77,12 @@ def _pieces(body: Body, span: tuple[int, int], model: str) -> list[Piece]:
     return [view[: span[0]], msgspec.json.encode(model), view[span[1] :]]
 
 
-def _scan(body: Body) -> tuple[int, int]:
+def _spliced(body: Body, model: str) -> list[Piece] | None:
+    span = _scan(body)
+    return None if span is None else _pieces(body, span, model)
+
+
+def _scan(body: Body) -> tuple[int, int] | None:
     """The value's place, found by walking the body's tokens. Keys may be spelled with escapes."""
     depth = 0
     found: tuple[int, int] | None = None
@@ -83,8 +103,6 @@ def _scan(body: Body) -> tuple[int, int]:
                 if found is not None:
                     raise RequestError(400, "the request's body names 'model' more than once", param="model")
                 found = value.span(1)
-    if found is None:
-        raise RequestError(400, "the request's body has no 'model' that can be rewritten", param="model")
     return found
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Generator
 
-from proxy.config.spec import BodyCondition, Config, Match, Retries, Route, Rule, Target, Timeouts
-from proxy.errors import ConfigError, Problem, Severity
+from proxy.config.spec import BodyCondition, Config, FieldCondition, Match, Route, Rule
+from proxy.routing.binding import Binder
 from proxy.routing.matching import Predicate, compile_globs, compile_rule
-from proxy.routing.split import Split
-from proxy.routing.table import BoundTarget, GlobSteps, Parts, RouteMatch, RoutingTable, Step, Steps
+from proxy.routing.table import Candidates, GlobSteps, Parts, RouteMatch, RoutingTable, Step, Steps
 
 # Work between two pauses, in rules, conditions and tenths of names: 0.3 ms (benchmarks/routing.py).
 SLICE = 64
+
+FALLBACK = "fallback"
+"""The name under which a route's own fallback is told, beside its rules' names."""
 
 
 def compile_table(config: Config, previous: RoutingTable | None = None) -> RoutingTable:
@@ -46,9 +48,7 @@ class _Compiler:
 
     def __init__(self, config: Config, previous: RoutingTable | None) -> None:
         self.parts = Parts()
-        self._servers = config.servers
-        self._previous = dict(previous.groups) if previous is not None else {}
-        self._bound: dict[tuple[str, str | None, Timeouts, Retries | None], BoundTarget] = {}
+        self._binder = Binder(config, self.parts, previous)
         self._predicates: dict[tuple[Match, ...], Predicate | None] = {}
         self._work = 0.0
 
@@ -57,14 +57,32 @@ class _Compiler:
         direct: list[Step] = []
         adapted: list[Step] = []
         for rule in route.rules:
+            if not rule.enabled:
+                continue
             predicate = self._predicate(rule)
-            match = self._lead(route, rule)
+            match = self._binder.bind(route, rule)
             direct.append(Step(predicate, match, rule))
             if route.adapters:
-                adapted.append(Step(predicate, self._lead_adapter(route, rule, match), rule))
+                adapted.append(Step(predicate, self._adapted(route, rule, match), rule))
             self._note_body_fields(rule)
             yield from self._breathe(1 + sum([len(match.conditions) for match in rule.matches]))
-        yield from self._enter(route, _reachable(direct), _reachable(adapted))
+        yield from self._enter(self.parts.rules, route, _reachable(direct), _reachable(adapted))
+        if route.fallback:
+            yield from self._add_fallback(route)
+
+    def _add_fallback(self, route: Route) -> Generator[None, None, None]:
+        """A route's own fallback holds for each of its names, once no rule of any route does."""
+        first, *others = route.fallback
+        rule = Rule(FALLBACK, (first,), fallback=tuple(others), origin=route.origin)
+        match = self._binder.bind(route, rule)
+        direct = (Step(None, match, rule),)
+        adapted = (Step(None, self._adapted(route, rule, match), rule),) if route.adapters else ()
+        yield from self._enter(self.parts.fallbacks, route, direct, adapted)
+
+    def _adapted(self, route: Route, rule: Rule, direct: RouteMatch) -> RouteMatch:
+        match = self._binder.bind(route, rule, adapter=True)
+        match.split.adopt(direct.split)
+        return match
 
     def _predicate(self, rule: Rule) -> Predicate | None:
         """Rules that ask the same share a predicate: of 10,000 routes, what is asked often then stays in the caches."""
@@ -72,66 +90,32 @@ class _Compiler:
             self._predicates[rule.matches] = compile_rule(rule)
         return self._predicates[rule.matches]
 
-    def _enter(self, route: Route, direct: Steps, adapted: Steps) -> Generator[None, None, None]:
-        parts = self.parts
+    def _enter(self, into: Candidates, route: Route, direct: Steps, adapted: Steps) -> Generator[None, None, None]:
+        if not direct:
+            return
         if not route.models and not route.adapters:
-            parts.general = _chained(parts.general, direct)
+            into.general = _chained(into.general, direct)
             return
         globs = [model for model in route.models if "*" in model]
         if globs:
-            parts.globs.append(GlobSteps(compile_globs(globs), direct))
+            into.globs.append(GlobSteps(compile_globs(globs), direct))
         for model in route.models:
             if "*" not in model:
-                parts.models[model] = None
-                parts.exact[model] = _chained(parts.exact.get(model, ()), direct)
+                self.parts.models[model] = None
+                into.exact[model] = _chained(into.exact.get(model, ()), direct)
                 yield from self._breathe(0.1)
         for adapter in route.adapters:
-            parts.models[adapter] = None
-            parts.adapters[adapter] = _chained(parts.adapters.get(adapter, ()), adapted)
+            self.parts.models[adapter] = None
+            into.adapters[adapter] = _chained(into.adapters.get(adapter, ()), adapted)
             yield from self._breathe(0.1)
-
-    def _lead(self, route: Route, rule: Rule) -> RouteMatch:
-        match = self._match(route, rule, adapter=False)
-        group = (route.name, rule.name)
-        known = self._previous.pop(group, None)
-        if known is not None:
-            match.split.adopt(known)
-        self.parts.groups[group] = match.split
-        return match
-
-    def _lead_adapter(self, route: Route, rule: Rule, direct: RouteMatch) -> RouteMatch:
-        match = self._match(route, rule, adapter=True)
-        match.split.adopt(direct.split)
-        return match
-
-    def _match(self, route: Route, rule: Rule, *, adapter: bool) -> RouteMatch:
-        bound = [(self._bind(rule, target, adapter=adapter), target.weight) for target in rule.targets]
-        fallback = tuple([self._bind(rule, target, adapter=adapter) for target in rule.fallback])
-        try:
-            split = Split(bound, key=rule.targets)
-        except ValueError as error:
-            raise _problem(rule, "bad-weights", str(error)) from error
-        return RouteMatch(route.name, rule.name, split, fallback)
-
-    def _bind(self, rule: Rule, target: Target, *, adapter: bool) -> BoundTarget:
-        server = self._servers.get(target.server)
-        if server is None:
-            raise _problem(rule, "unknown-server", f"there is no server {target.server!r}")
-        # An adapter is a name that the engine knows: the server's model would hide it.
-        model = target.model or (None if adapter else server.model)
-        key = (target.server, model, rule.timeouts, rule.retries)
-        known = self._bound.get(key)
-        if known is None:
-            known = self._bound[key] = BoundTarget(
-                target.server, model, _settle(rule.timeouts, server.timeouts), rule.retries or server.retries
-            )
-        return known
 
     def _note_body_fields(self, rule: Rule) -> None:
         for match in rule.matches:
             for condition in match.conditions:
                 if isinstance(condition, BodyCondition):
                     self.parts.body_fields.update(condition.keys[:1])
+                elif isinstance(condition, FieldCondition):
+                    self.parts.body_fields.update(_fields_read(condition))
 
     def _breathe(self, work: float) -> Generator[None, None, None]:
         self._work += work
@@ -140,15 +124,10 @@ class _Compiler:
             yield
 
 
-def _settle(rule: Timeouts, server: Timeouts) -> Timeouts:
-    if rule == Timeouts():
-        return server
-    return Timeouts(
-        connect=server.connect if rule.connect is None else rule.connect,
-        first_byte=server.first_byte if rule.first_byte is None else rule.first_byte,
-        idle=server.idle if rule.idle is None else rule.idle,
-        total=server.total if rule.total is None else rule.total,
-    )
+def _fields_read(condition: FieldCondition) -> set[str]:
+    """The top-level fields of a body that a condition may look at; what the message says tells whether it streams."""
+    first = condition.field.partition(".")[0]
+    return {first, "stream"} if first == "request" else {first}
 
 
 def _reachable(steps: list[Step]) -> Steps:
@@ -163,9 +142,3 @@ def _chained(known: Steps, more: Steps) -> Steps:
     if known and known[-1].predicate is None:
         return known
     return known + more if known else more
-
-
-def _problem(rule: Rule, code: str, message: str) -> ConfigError:
-    origin = rule.origin
-    text = f"rule {rule.name!r}: {message}"
-    return ConfigError((Problem(Severity.ERROR, code, origin.file, origin.line, origin.column, origin.path, text),))

@@ -26,3 +26,6 @@ class RequestFacts(Protocol):
 
     def field(self, keys: tuple[str, ...]) -> str | None:
         """A field of a JSON body, by its keys from the top: a string as it is, other scalars as JSON spells them."""
+
+    def data(self, name: str) -> object:
+        """A top-level field of the request's data (see FieldCondition), of any JSON type; None where it is absent."""

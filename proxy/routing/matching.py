@@ -1,5 +1,6 @@
 """Conditions, matches and rules as prepared predicates on a request."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
@@ -11,9 +12,11 @@ from proxy.config.spec import (
     Condition,
     Contains,
     Exact,
+    FieldCondition,
     HeaderCondition,
     Match,
     MethodCondition,
+    OrAbsent,
     PathCondition,
     Prefix,
     Present,
@@ -24,6 +27,7 @@ from proxy.config.spec import (
     ValueTest,
 )
 from proxy.errors import ConfigError, Problem, Severity
+from proxy.operators import compile_operator, find
 from proxy.routing.facts import RequestFacts
 
 Predicate = Callable[[RequestFacts], bool]
@@ -66,6 +70,8 @@ def compile_condition(condition: Condition) -> Predicate:
             return lambda facts: facts.field(keys) == value
         case BodyCondition(keys, test):
             return _compile_optional(lambda facts: facts.field(keys), test)
+        case FieldCondition():
+            return _compile_field(condition)
         case _:
             assert_never(condition)
 
@@ -113,9 +119,26 @@ def _compile_path(test: ValueTest) -> Predicate:
             return lambda _: True
         case Absent():
             return lambda _: False
+        case OrAbsent(inner):
+            return _compile_path(inner)
         case _:
             holds = _compile_text(test)
             return lambda facts: holds(facts.path)
+
+
+def _compile_field(condition: FieldCondition) -> Predicate:
+    """A condition that cannot be evaluated (a number sought in a text) does not hold, as Mixtrain has it."""
+    first, *rest = condition.field.split(".")
+    keys = tuple(rest)
+    holds = compile_operator(condition.operator, json.loads(condition.value), _compile_regex)
+
+    def predicate(facts: RequestFacts) -> bool:
+        try:
+            return holds(find(facts.data(first), keys))
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return False
+
+    return predicate
 
 
 def _compile_optional(read: Reader, test: ValueTest) -> Predicate:
@@ -126,6 +149,9 @@ def _compile_optional(read: Reader, test: ValueTest) -> Predicate:
             return lambda facts: read(facts) is not None
         case Absent():
             return lambda facts: read(facts) is None
+        case OrAbsent(inner):
+            passes = _compile_optional(read, inner)
+            return lambda facts: read(facts) is None or passes(facts)
         case _:
             holds = _compile_text(test)
             return lambda facts: (value := read(facts)) is not None and holds(value)
@@ -209,12 +235,15 @@ def _cost(condition: Condition) -> int:
             return 3 + _regex_cost(test)
         case BodyCondition(_, test):
             return 8 + _regex_cost(test)
+        case FieldCondition():
+            return 9
         case _:
             assert_never(condition)
 
 
 def _regex_cost(test: ValueTest) -> int:
-    return 4 if isinstance(test, Regex) else 0
+    inner = test.test if isinstance(test, OrAbsent) else test
+    return 4 if isinstance(inner, Regex) else 0
 
 
 def _bad_pattern(rule: Rule, error: Exception) -> ConfigError:

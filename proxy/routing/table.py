@@ -7,6 +7,7 @@ from typing import NamedTuple
 from proxy.config.spec import Retries, Route, Rule, Timeouts
 from proxy.routing.facts import RequestFacts
 from proxy.routing.matching import Predicate, TextPredicate
+from proxy.routing.rewriting import Rewriter
 from proxy.routing.split import Split
 
 
@@ -14,13 +15,26 @@ from proxy.routing.split import Split
 class BoundTarget:
     """A target with its policies settled: the rule's win over its server's.
 
-    `model` is the name sent upstream; None keeps the client's.
+    `model` is the name sent upstream where the server's `rewriter` has none; None keeps the client's. `headers` are set
+    on each request. `refusal` says why the server may not be asked at all.
     """
 
     server: str
     model: str | None
     timeouts: Timeouts
     retries: Retries
+    rewriter: Rewriter | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    restore_model: bool = False
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BoundShadow:
+    """A target that gets copies, and how many may be under way at once."""
+
+    target: BoundTarget
+    max_in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,7 @@ class RouteMatch:
     rule: str
     split: Split[BoundTarget]
     fallback: tuple[BoundTarget, ...]
+    shadow: BoundShadow | None = None
 
 
 class Step(NamedTuple):
@@ -52,72 +67,102 @@ class GlobSteps(NamedTuple):
 
 
 @dataclass(slots=True)
-class Parts:
-    """What the compiler fills and a table reads. `groups` are the splits by route and rule, for the next table."""
+class Candidates:
+    """What a request may meet, found by its model: by exact name, glob, adapter, then what names no model."""
 
     exact: dict[str, Steps] = field(default_factory=dict)
     globs: list[GlobSteps] = field(default_factory=list)
     adapters: dict[str, Steps] = field(default_factory=dict)
     general: Steps = ()
+
+    def lookup(self, facts: RequestFacts) -> RouteMatch | None:
+        """The first rule that holds, or None. On the hot path: see benchmarks/routing.py."""
+        model = facts.model
+        if model is not None:
+            named = self.exact.get(model)
+            if named is not None:
+                for predicate, match, _ in named:
+                    if predicate is None or predicate(facts):
+                        return match
+            if self.globs or self.adapters:
+                found = self._lookup_indirect(model, facts)
+                if found is not None:
+                    return found
+        for predicate, match, _ in self.general:
+            if predicate is None or predicate(facts):
+                return match
+        return None
+
+    def _lookup_indirect(self, model: str, facts: RequestFacts) -> RouteMatch | None:
+        for names, steps in self.globs:
+            if names(model):
+                found = _first(steps, facts)
+                if found is not None:
+                    return found
+        return _first(self.adapters.get(model, ()), facts)
+
+    def walk(self, model: str | None) -> Iterator[Step]:
+        """Every rule that a request with this model may meet, in order: the long form of `lookup`, for explanations."""
+        if model is not None:
+            yield from self.exact.get(model, ())
+            for glob in self.globs:
+                if glob.names(model):
+                    yield from glob.steps
+            yield from self.adapters.get(model, ())
+        yield from self.general
+
+    def remains(self) -> list[object]:
+        """What they are made of."""
+        return [*self.adapters.values(), *self.globs, *self.exact.values()]
+
+    def __bool__(self) -> bool:
+        return bool(self.exact or self.globs or self.adapters or self.general)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the compiler fills and a table reads. `groups` are the splits by route and rule, for the next table, and so
+    are the `rewriters` by server. `fallbacks` are asked where none of the `rules` holds."""
+
+    rules: Candidates = field(default_factory=Candidates)
+    fallbacks: Candidates = field(default_factory=Candidates)
     groups: dict[tuple[str, str], Split[BoundTarget]] = field(default_factory=dict)
+    rewriters: dict[str, Rewriter] = field(default_factory=dict)
     models: dict[str, None] = field(default_factory=dict)
     body_fields: set[str] = field(default_factory=set)
 
 
 class RoutingTable:
-    """Every route, prepared. A request meets them by exact name, glob, adapter, then those that name no model."""
+    """Every route, prepared."""
 
-    __slots__ = ("_adapters", "_exact", "_general", "_globs", "body_fields", "groups", "models", "routes")
+    __slots__ = ("_fallbacks", "_rules", "body_fields", "groups", "models", "rewriters", "routes")
 
     def __init__(self, routes: tuple[Route, ...], parts: Parts) -> None:
         self.routes = routes
         self.models: tuple[str, ...] = tuple(parts.models)
         self.body_fields: frozenset[str] = frozenset(parts.body_fields - {"model"})
         self.groups: Mapping[tuple[str, str], Split[BoundTarget]] = parts.groups
-        self._exact = parts.exact
-        self._globs = tuple(parts.globs)
-        self._adapters = parts.adapters
-        self._general = parts.general
+        self.rewriters: Mapping[str, Rewriter] = parts.rewriters
+        self._rules = parts.rules
+        self._fallbacks = parts.fallbacks or None
 
     def lookup(self, facts: RequestFacts) -> RouteMatch | None:
-        """The first rule that holds, or None. On the hot path: see benchmarks/routing.py."""
-        model = facts.model
-        if model is not None:
-            named = self._exact.get(model)
-            if named is not None:
-                for predicate, match, _ in named:
-                    if predicate is None or predicate(facts):
-                        return match
-            if self._globs or self._adapters:
-                found = self._lookup_indirect(model, facts)
-                if found is not None:
-                    return found
-        for predicate, match, _ in self._general:
-            if predicate is None or predicate(facts):
-                return match
-        return None
-
-    def _lookup_indirect(self, model: str, facts: RequestFacts) -> RouteMatch | None:
-        for names, steps in self._globs:
-            if names(model):
-                found = _first(steps, facts)
-                if found is not None:
-                    return found
-        return _first(self._adapters.get(model, ()), facts)
+        """The first rule that holds, else the first route's fallback, or None."""
+        found = self._rules.lookup(facts)
+        if found is not None or self._fallbacks is None:
+            return found
+        return self._fallbacks.lookup(facts)
 
     def walk(self, model: str | None) -> Iterator[Step]:
-        """Every rule that a request with this model may meet, in order: the long form of `lookup`, for explanations."""
-        if model is not None:
-            yield from self._exact.get(model, ())
-            for glob in self._globs:
-                if glob.names(model):
-                    yield from glob.steps
-            yield from self._adapters.get(model, ())
-        yield from self._general
+        """Every rule that a request with this model may meet, in order, fallbacks behind all of them."""
+        yield from self._rules.walk(model)
+        if self._fallbacks is not None:
+            yield from self._fallbacks.walk(model)
 
     def remains(self) -> list[object]:
         """What it is made of, for whoever lets a large table go a slice at a time."""
-        return [*self.groups.values(), *self._adapters.values(), *self._globs, *self._exact.values()]
+        fallbacks = [] if self._fallbacks is None else self._fallbacks.remains()
+        return [*self.groups.values(), *fallbacks, *self._rules.remains()]
 
     def __repr__(self) -> str:
         return f"<RoutingTable {len(self.routes)} routes, {len(self.models)} models>"

@@ -106,10 +106,10 @@ class ServerRegistry:
         """The endpoints of a spec with their pools: those that stay as they live, the others new."""
         known = {endpoint.address: (endpoint, pool) for endpoint, pool in stay.items()}
         tls = server.tls or UpstreamTls()
-        secure = any(spec.scheme == "https" for spec in server.endpoints)
+        secure = any(spec.scheme == "https" for spec in serving_endpoints(server))
         context = upstream_context(tls) if secure else None
         pools = {}
-        for spec in server.endpoints:
+        for spec in serving_endpoints(server):
             if spec.address in known:
                 endpoint, pool = known[spec.address]
                 endpoint.adopt(spec)
@@ -126,3 +126,12 @@ class ServerRegistry:
             ssl_context=context if spec.scheme == "https" else None,
             server_name=server_name,
         )
+
+
+def serving_endpoints(server: ModelServer) -> tuple[EndpointSpec, ...]:
+    """The endpoints that take whole requests: those for decoding where prefill has its own, else all of them."""
+    if server.disaggregation is None:
+        return server.endpoints
+    wanted = set(server.disaggregation.decode_labels)
+    decoding = tuple(endpoint for endpoint in server.endpoints if wanted <= set(endpoint.labels))
+    return decoding or server.endpoints

@@ -59,6 +59,14 @@ class ResponseHead:
         return self.said.keep_alive and self.framing is not Framing.CLOSE
 
 
+def with_length(head: ResponseHead, length: int | None) -> ResponseHead:
+    """The same head before a body of another length; None is a length that is not known yet."""
+    framing = head.framing
+    if framing is Framing.LENGTH and length is None:
+        framing = Framing.CHUNKED
+    return ResponseHead(head.status, head.reason, framing, length if framing is Framing.LENGTH else None, head.said)
+
+
 def check_response(
     status: int, reason: bytes, length: bytes | None, said: ResponseFields, method: bytes
 ) -> ResponseHead:

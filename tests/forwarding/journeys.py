@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from proxy.access.rate_limit import LimiterSet
@@ -16,7 +17,7 @@ from proxy.forwarding.heads import RequestLines
 from proxy.forwarding.peek import Peek
 from proxy.forwarding.snapshot import Snapshot
 from proxy.routing.split import Split
-from proxy.routing.table import BoundTarget, RouteMatch
+from proxy.routing.table import BoundShadow, BoundTarget, RouteMatch
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.retry import RetryBudget
@@ -110,7 +111,11 @@ class ScriptedPool:
 
 
 class World:
-    """Model servers, each with the outcomes of its endpoints; calls go to the first, the others are fallbacks."""
+    """Model servers, each with the outcomes of its endpoints; calls go to the first, the others are fallbacks.
+
+    With `shadowed` copies at most under way, the last one is no fallback but gets a copy of each call. `changes` are
+    made to the first target.
+    """
 
     def __init__(
         self,
@@ -119,6 +124,8 @@ class World:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - it is frozen
         models: Sequence[str | None] = (),
         budget: RetryBudget | None = None,
+        shadowed: int = 0,
+        **changes: Any,
     ) -> None:
         self.sweeper = Sweeper(cast("Any", StillLoop()))
         self.pools: list[list[ScriptedPool]] = []
@@ -136,7 +143,9 @@ class World:
             spec = ModelServer(name, specs)
             self.servers[name] = UpstreamServer(spec, living, RoundRobin(), budget or RetryBudget(0.2, 100))
             targets.append(BoundTarget(name, models[number] if models else None, timeouts, retries))
-        self.match = RouteMatch("route", "rule", Split([(targets[0], 1)]), tuple(targets[1:]))
+        shadow = BoundShadow(targets.pop(), shadowed) if shadowed else None
+        first = replace(targets[0], **changes)
+        self.match = RouteMatch("route", "rule", Split([(first, 1)]), tuple(targets[1:]), shadow)
         self.limiters = LimiterSet()
         self.forwarder = Forwarder(asyncio.get_running_loop(), self.sweeper, random=lambda: 0.0, draining=lambda: False)
 

@@ -115,3 +115,36 @@ def test_fields_of_the_body_are_told_as_conditions_compare_them() -> None:
 def test_a_request_without_a_body_has_no_fields() -> None:
     told = facts(get())
     assert (told.model, told.json, told.field(("model",)), told.method) == (None, False, None, "GET")
+
+
+def test_data_are_the_bodys_own_fields_of_any_type() -> None:
+    found = facts(post(b'{"user": {"tier": 1}, "tags": ["a"], "other": 1}'), "user", "tags")
+    assert found.data("user") == {"tier": 1}
+    assert found.data("tags") == ["a"]
+    assert found.data("none") is None
+
+
+def test_data_tell_what_the_message_says_of_itself() -> None:
+    body = b'{"model": "m", "stream": true, "request": "no object"}'
+    message = post(body, b"X-A: 1", b"x-a: 2", target=b"/v1/chat/completions?q=1&q=2")
+    found = facts(message, "request", "stream").data("request")
+    assert isinstance(found, dict)
+    assert (found["method"], found["path"], found["type"]) == ("POST", "/v1/chat/completions", "chat")
+    assert (found["model"], found["stream"], found["query"]) == ("m", True, {"q": "1"})
+    assert found["headers"]["x-a"] == "1, 2"
+
+
+def test_a_bodys_own_request_object_wins_over_what_the_message_says() -> None:
+    assert facts(post(b'{"request": {"type": "image"}}'), "request").data("request") == {"type": "image"}
+
+
+def test_a_request_without_a_body_has_data_too() -> None:
+    found = facts(get(b"/v1/models")).data("request")
+    assert isinstance(found, dict)
+    assert (found["method"], found["model"], found["stream"], found["type"]) == ("GET", None, False, None)
+    assert facts(get(b"/")).data("user") is None
+
+
+def test_the_host_is_the_targets_own_where_it_names_one() -> None:
+    assert facts(get(b"/")).header("host") == "a"
+    assert facts(get(b"http://b:8000/x")).header("host") == "b:8000"

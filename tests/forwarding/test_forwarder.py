@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.config.spec import RateLimit, Retries, Timeouts
 from proxy.errors import RequestError
-from proxy.forwarding.forwarder import LONGEST_WAIT, Journey
+from proxy.forwarding.journey import LONGEST_WAIT, Journey
 from proxy.upstream.retry import RetryBudget
 from tests.downstream.visits import Visit, get, post
 from tests.forwarding.journeys import ALWAYS, SAYS, World
@@ -343,3 +343,79 @@ async def _one(world: World, data: bytes) -> None:
         return
     assert sum(map(sum, world.asked)) > before
     assert visit.hears().count(b"HTTP/1.1 200") <= 1
+
+
+# --- the client's own name for the model ------------------------------------------------------------------------------
+
+
+def telling(name: bytes, content_type: bytes = b"application/json") -> list[bytes | None]:
+    return [answer(b'{"id": 1, "model": "' + name + b'"}', b"Content-Type: " + content_type)]
+
+
+async def test_an_answer_tells_the_clients_own_name_and_its_new_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SAYS, "ok", telling(b"org/m-v1"))
+    world = World([["ok"]], models=("org/m-v1",), restore_model=True)
+    visit = Visit()
+    await world.forwarder.forward(world.call(CHAT, visit))
+    heard = visit.hears()
+    assert heard.endswith(b'Content-Length: 23\r\n\r\n{"id": 1, "model": "m"}')
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "restore"),
+    [(b"org/m-v1", b"application/json", False), (b"org/m-v1", b"audio/mpeg", True), (b"x", b"application/json", True)],
+)
+async def test_an_answer_is_otherwise_left_alone(
+    monkeypatch: pytest.MonkeyPatch, name: bytes, content_type: bytes, restore: bool
+) -> None:
+    monkeypatch.setitem(SAYS, "ok", telling(name, content_type))
+    world = World([["ok"]], models=("org/m-v1",), restore_model=restore)
+    assert (await answered(world))[1] == b'{"id": 1, "model": "' + name + b'"}'
+
+
+async def test_a_stream_tells_the_clients_own_name_also_where_a_read_cuts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    events = b'data: {"model":"org/m-v1"}\n\ndata: [DONE]\n\n'
+    for cut in range(1, len(events)):
+        parts = [b"%x\r\n%b\r\n" % (len(part), part) for part in (events[:cut], events[cut:])]
+        monkeypatch.setitem(SAYS, "ok", [head + parts[0], parts[1] + b"0\r\n\r\n"])
+        _, body = await answered(World([["ok"]], models=("org/m-v1",), restore_model=True))
+        assert unchunked(body) == b'data: {"model":"m"}\n\ndata: [DONE]\n\n'
+
+
+async def test_a_long_answer_of_known_length_is_told_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = telling(b"org/m-v1")[0]
+    assert whole is not None
+    monkeypatch.setitem(SAYS, "ok", [whole[:-20], whole[-20:]])
+    _, body = await answered(World([["ok"]], models=("org/m-v1",), restore_model=True))
+    assert unchunked(body) == b'{"id": 1, "model": "m"}'
+
+
+async def test_a_cut_stream_gives_what_was_held_back_before_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    monkeypatch.setitem(SAYS, "ok", [head + b'd\r\ndata: {"model\r\n', None])
+    _, body = await answered(World([["ok"]], models=("org/m-v1",), restore_model=True))
+    said = unchunked(body)
+    assert said.startswith(b'data: {"model\n\ndata: {"error":')
+
+
+def unchunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
+    return whole
+
+
+# --- what may not be asked --------------------------------------------------------------------------------------------
+
+
+async def test_a_server_whose_demands_cannot_be_met_is_not_asked_and_nor_is_a_fallback() -> None:
+    world = World([["ok"]], [["ok"]], refusal="it wants a key")
+    assert await answered(world) == (501, b"it wants a key")
+    assert world.asked == [[0], [0]]
+
+
+async def test_a_server_without_endpoints_says_so_in_words_that_alerts_look_for() -> None:
+    status, message = await answered(World([]))
+    assert (status, message) == (503, b"no available pods for model server: s0")

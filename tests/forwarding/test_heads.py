@@ -2,19 +2,34 @@
 
 import pytest
 
-from proxy.forwarding.heads import MAX_REQUEST_ID, RequestLines, interim_lines, response_framing, response_lines
+from proxy.forwarding.heads import (
+    CONTROL_FIELDS,
+    MAX_REQUEST_ID,
+    RequestLines,
+    interim_lines,
+    response_framing,
+    response_lines,
+)
 from proxy.wire.response_gate import Framing
 from tests.downstream.visits import Visit, chunked, get, post
 from tests.upstream.talks import Talk, answer
 
 
-def sent(data: bytes, *, trusted: bool = False, prefix: bytes = b"", visit: Visit | None = None) -> list[bytes]:
+def sent(
+    data: bytes,
+    *,
+    trusted: bool = False,
+    prefix: bytes = b"",
+    visit: Visit | None = None,
+    own: tuple[tuple[str, str], ...] = (),
+) -> list[bytes]:
     """The lines that an engine gets for what a client sent."""
     visit = visit or Visit()
     visit.connection.trusted = trusted
     visit.sends(data)
     request = visit.requests[-1]
-    head = RequestLines(request.head, visit.connection, b"our-id").for_endpoint(b"engine:1", prefix, len(request.body))
+    lines = RequestLines(request.head, visit.connection, b"our-id")
+    head = lines.for_endpoint(b"engine:1", prefix, len(request.body), own)
     assert head.endswith(b"\r\n\r\n")
     return head[:-4].split(b"\r\n")
 
@@ -51,6 +66,22 @@ def test_unknown_fields_go_on_in_order_and_as_they_are_spelled() -> None:
 def test_what_is_meant_for_the_next_hop_stops_here(line: bytes) -> None:
     name = line.partition(b":")[0].lower()
     assert value(sent(get(b"/", line)), name) is None
+
+
+@pytest.mark.parametrize("name", sorted(CONTROL_FIELDS))
+def test_no_client_reaches_an_engine_with_a_gateways_control_field(name: bytes) -> None:
+    assert value(sent(get(b"/", name.title() + b": 10.0.0.1:8000")), name) is None
+    assert value(sent(get(b"/", name + b": 10.0.0.1:8000"), trusted=True), name) is None
+
+
+def test_a_servers_own_fields_take_the_place_of_the_clients() -> None:
+    client = get(b"/", b"authorization: Bearer client", b"X-B: 1", b"x-b: 2", b"X-Other: kept")
+    lines = sent(client, own=(("Authorization", "Bearer own"), ("x-B", "own"), ("X-New", "café")))
+    assert value(lines, b"authorization") == b"Bearer own"
+    assert value(lines, b"x-b") == b"own"
+    assert value(lines, b"x-new") == "café".encode()
+    assert value(lines, b"x-other") == b"kept"
+    assert value(lines, b"via") == b"1.1 penstock"
 
 
 def test_fields_that_connection_names_stop_here() -> None:

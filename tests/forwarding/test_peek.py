@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.forwarding.peek import Peek, as_text
+from proxy.forwarding.peek import Peek
 
 scalars = (
     st.none()
@@ -68,26 +68,3 @@ def test_the_last_of_two_keys_counts_as_it_does_for_engines() -> None:
     peeked = peek.decode(b'{"model": "a", "model": "b"}')
     assert peeked is not None
     assert peek.value(peeked, "model") == "b"
-
-
-@pytest.mark.parametrize(
-    ("value", "keys", "text"),
-    [
-        ("a", (), "a"),
-        (True, (), "true"),
-        (False, (), "false"),
-        (5, (), "5"),
-        (0.5, (), "0.5"),
-        (None, (), None),
-        ([], (), None),
-        ({}, (), None),
-        ({"a": {"b": "c"}}, ("a", "b"), "c"),
-        ({"a": {"b": "c"}}, ("a",), None),
-        ({"a": 1}, ("a", "b"), None),
-        ({"a": 1}, ("c",), None),
-        ("abc", ("a",), None),
-        (["a"], ("0",), None),
-    ],
-)
-def test_a_scalar_is_told_as_json_spells_it(value: object, keys: tuple[str, ...], text: str | None) -> None:
-    assert as_text(value, keys) == text

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import RequestError
-from proxy.forwarding.splice import length, splice_model
+from proxy.forwarding.splice import length, place_model, splice_model
 
 scalars = (
     st.none()
@@ -95,3 +95,21 @@ def test_a_body_is_not_copied() -> None:
     assert isinstance(first, memoryview)
     assert isinstance(last, memoryview)
     assert first.obj is last.obj is body
+
+
+@given(documents, models, st.booleans())
+def test_a_model_is_put_in_front_where_there_is_none(document: dict[str, object], new: str, pretty: bool) -> None:
+    rest = {key: value for key, value in document.items() if key != "model"}
+    body = orjson.dumps(rest, option=orjson.OPT_INDENT_2 if pretty else None)
+    placed = b"".join(place_model(body, new))
+    assert orjson.loads(placed) == {"model": new, **rest}
+    assert placed.endswith(body.lstrip()[1:])
+
+
+def test_a_model_that_is_no_text_is_replaced_where_it_stands() -> None:
+    assert b"".join(place_model(b'{"a": 1, "model": null}', "m")) == b'{"a": 1, "model": "m"}'
+
+
+def test_an_object_with_two_models_is_refused_also_where_one_would_be_placed() -> None:
+    with pytest.raises(RequestError):
+        place_model(b'{"model": 1, "model": 2}', "m")

@@ -15,6 +15,7 @@ class FakeRequest:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: Mapping[tuple[str, ...], str] = dataclasses.field(default_factory=dict)
+    fields: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name)
@@ -24,3 +25,6 @@ class FakeRequest:
 
     def field(self, keys: tuple[str, ...]) -> str | None:
         return self.body.get(keys)
+
+    def data(self, name: str) -> object:
+        return self.fields.get(name)

@@ -1,6 +1,8 @@
 """What a lookup promises: it is a naive scan of the rules, only faster."""
 
+import json
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +14,12 @@ from proxy.config.spec import (
     Config,
     Contains,
     Exact,
+    FieldCondition,
     HeaderCondition,
     Match,
     MethodCondition,
     ModelServer,
+    OrAbsent,
     PathCondition,
     Prefix,
     Present,
@@ -27,6 +31,7 @@ from proxy.config.spec import (
     Target,
     ValueTest,
 )
+from proxy.operators import Operator
 from proxy.routing.compiler import compile_table
 from proxy.routing.table import RoutingTable
 from tests.routing.fake_request import FakeRequest
@@ -35,7 +40,7 @@ TEXT = st.text("ab", max_size=3)
 NAME = st.sampled_from(["a", "b", "ab", "ba", "a-b"])
 NAMED = NAME | st.sampled_from(["*", "a*", "*b", "a*b", "**"])
 KEYS = st.sampled_from([("x",), ("x", "y"), ("model",)])
-TESTS: st.SearchStrategy[ValueTest] = (
+PLAIN_TESTS: st.SearchStrategy[ValueTest] = (
     st.builds(Exact, TEXT)
     | st.builds(Prefix, TEXT)
     | st.builds(Suffix, TEXT)
@@ -44,12 +49,21 @@ TESTS: st.SearchStrategy[ValueTest] = (
     | st.just(Present())
     | st.just(Absent())
 )
+TESTS = PLAIN_TESTS | st.builds(OrAbsent, PLAIN_TESTS)
+JSON = st.none() | st.booleans() | st.integers(-2, 2) | TEXT | st.lists(TEXT, max_size=2)
+FIELD_CONDITIONS = st.builds(
+    FieldCondition,
+    st.sampled_from(["x", "x.y", "y"]),
+    st.sampled_from([Operator.EQUALS, Operator.NOT_EQUALS, Operator.IN, Operator.EXISTS, Operator.CONTAINS]),
+    JSON.map(json.dumps),
+)
 CONDITIONS: st.SearchStrategy[Condition] = (
     st.builds(HeaderCondition, NAME, TESTS)
     | st.builds(QueryCondition, NAME, TESTS)
     | st.builds(PathCondition, TESTS)
     | st.builds(MethodCondition, st.frozensets(st.sampled_from(["GET", "POST"]), min_size=1))
     | st.builds(BodyCondition, KEYS, TESTS)
+    | FIELD_CONDITIONS
 )
 
 
@@ -58,8 +72,16 @@ def tuples(items: st.SearchStrategy[object], most: int, least: int = 0) -> st.Se
 
 
 MATCHES = st.builds(Match, tuples(CONDITIONS, 3))
-RULES = st.builds(Rule, st.just("?"), st.just((Target("server"),)), tuples(MATCHES, 3))
-ROUTES = st.builds(Route, st.just("?"), tuples(RULES, 3, 1), tuples(NAMED, 2), tuples(NAME, 2), st.integers(-1, 1))
+RULES = st.builds(Rule, st.just("?"), st.just((Target("server"),)), tuples(MATCHES, 3), enabled=st.booleans())
+ROUTES = st.builds(
+    Route,
+    st.just("?"),
+    tuples(RULES, 3, 1),
+    tuples(NAMED, 2),
+    tuples(NAME, 2),
+    st.integers(-1, 1),
+    st.sampled_from([(), (Target("server"),)]),
+)
 REQUESTS = st.builds(
     FakeRequest,
     st.none() | NAME | TEXT,
@@ -68,6 +90,7 @@ REQUESTS = st.builds(
     st.dictionaries(NAME, TEXT),
     st.dictionaries(NAME, TEXT),
     st.dictionaries(KEYS, TEXT),
+    st.dictionaries(st.sampled_from(["x", "y"]), JSON | st.dictionaries(st.just("y"), JSON)),
 )
 
 
@@ -75,10 +98,11 @@ def numbered(routes: list[Route]) -> tuple[Route, ...]:
     return tuple(
         Route(
             f"route-{place}",
-            tuple(Rule(f"rule-{number}", rule.targets, rule.matches) for number, rule in enumerate(route.rules)),
+            tuple(replace(rule, name=f"rule-{number}") for number, rule in enumerate(route.rules)),
             route.models,
             route.adapters,
             route.priority,
+            route.fallback,
         )
         for place, route in enumerate(routes)
     )
@@ -97,11 +121,16 @@ def naive_lookup(routes: tuple[Route, ...], request: FakeRequest) -> tuple[str, 
     ranked: list[tuple[int, int, int, Route]] = []
     for place, route in enumerate(routes):
         ranked += [(rank, -route.priority, place, route) for rank in naive_ranks(route, request.model)]
-    for _, _, _, route in sorted(ranked, key=lambda entry: entry[:3]):
+    candidates = [route for _, _, _, route in sorted(ranked, key=lambda entry: entry[:3])]
+    for route in candidates:
         for rule in route.rules:
-            if not rule.matches or any(all(naive_holds(c, request) for c in m.conditions) for m in rule.matches):
+            if rule.enabled and naive_matches(rule, request):
                 return route.name, rule.name
-    return None
+    return next(((route.name, "fallback") for route in candidates if route.fallback), None)
+
+
+def naive_matches(rule: Rule, request: FakeRequest) -> bool:
+    return not rule.matches or any(all(naive_holds(c, request) for c in m.conditions) for m in rule.matches)
 
 
 def naive_ranks(route: Route, model: str | None) -> list[int]:
@@ -118,6 +147,8 @@ def naive_ranks(route: Route, model: str | None) -> list[int]:
 def naive_holds(condition: Condition, request: FakeRequest) -> bool:
     if isinstance(condition, MethodCondition):
         return request.method in condition.methods
+    if isinstance(condition, FieldCondition):
+        return naive_compares(condition, request)
     if isinstance(condition, HeaderCondition):
         value = request.headers.get(condition.name)
     elif isinstance(condition, QueryCondition):
@@ -129,7 +160,23 @@ def naive_holds(condition: Condition, request: FakeRequest) -> bool:
     return naive_test(condition.test, value)
 
 
+def naive_compares(condition: FieldCondition, request: FakeRequest) -> bool:
+    actual: object = request.fields
+    for key in condition.field.split("."):
+        actual = actual.get(key) if isinstance(actual, dict) else None
+    expected = json.loads(condition.value)
+    if condition.operator is Operator.EXISTS:
+        return actual is not None
+    if condition.operator is Operator.IN:
+        return isinstance(expected, list) and actual in expected
+    if condition.operator is Operator.CONTAINS:
+        return actual is not None and isinstance(expected, str) and expected in str(actual)
+    return (actual == expected) is (condition.operator is Operator.EQUALS)
+
+
 def naive_test(test: ValueTest, value: str | None) -> bool:
+    if isinstance(test, OrAbsent):
+        return value is None or naive_test(test.test, value)
     if value is None or isinstance(test, Absent):
         return value is None and isinstance(test, Absent)
     if isinstance(test, Present):
@@ -214,3 +261,51 @@ def test_body_fields_are_what_conditions_read_at_the_top_beside_the_model() -> N
 
 def test_its_repr_tells_its_size() -> None:
     assert repr(table_of(route("one", models="a b"))) == "<RoutingTable 1 routes, 2 models>"
+
+
+# --- fallbacks of routes ----------------------------------------------------------------------------------------------
+
+
+def with_fallback(name: str, **changes: str) -> Route:
+    return replace(route(name, header="never", **changes), fallback=(Target("server"),))
+
+
+def test_a_routes_fallback_takes_what_no_rule_of_any_route_takes() -> None:
+    table = table_of(with_fallback("named", models="m"), route("rest"))
+    assert answer(table, FakeRequest("m")) == ("rest", "only")
+    assert answer(table_of(with_fallback("named", models="m")), FakeRequest("m")) == ("named", "fallback")
+    assert answer(table_of(with_fallback("named", models="m")), FakeRequest("other")) is None
+
+
+def test_the_first_routes_fallback_is_taken() -> None:
+    table = table_of(with_fallback("general"), with_fallback("named", models="m"), with_fallback("second"))
+    assert answer(table, FakeRequest("m")) == ("named", "fallback")
+    assert answer(table, FakeRequest(None)) == ("general", "fallback")
+
+
+def test_a_walk_ends_with_the_fallbacks() -> None:
+    table = table_of(with_fallback("named", models="m"), route("rest", header="x"))
+    assert [(step.match.route, step.match.rule) for step in table.walk("m")] == [
+        ("named", "only"),
+        ("rest", "only"),
+        ("named", "fallback"),
+    ]
+
+
+def test_a_condition_that_cannot_be_evaluated_does_not_hold() -> None:
+    for operator in (Operator.CONTAINS, Operator.NOT_CONTAINS):
+        rule = Rule("r", (Target("server"),), (Match((FieldCondition("x", operator, "1"),)),))
+        assert table_of(Route("r", (rule,))).lookup(FakeRequest(fields={"x": "1"})) is None
+
+
+def test_patterns_on_fields_are_re2s() -> None:
+    rule = Rule("r", (Target("server"),), (Match((FieldCondition("x", Operator.REGEX, json.dumps("(a+)+$")),)),))
+    table = table_of(Route("r", (rule,)))
+    assert table.lookup(FakeRequest(fields={"x": "a" * 100_000 + "b"})) is None
+    assert table.lookup(FakeRequest(fields={"x": "ba"})) is not None
+
+
+def test_fields_that_conditions_read_are_told_and_what_the_message_says_needs_its_stream() -> None:
+    conditions = (FieldCondition("user.tier", Operator.EXISTS), FieldCondition("request.type", Operator.EXISTS))
+    table = table_of(Route("r", (Rule("r", (Target("server"),), (Match(conditions),)),)))
+    assert table.body_fields == {"user", "request", "stream"}

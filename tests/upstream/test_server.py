@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.config.spec import Balance, EndpointSpec, ModelServer, Origin, UpstreamTls
+from proxy.config.spec import Balance, Disaggregation, EndpointSpec, ModelServer, Origin, UpstreamTls
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.pool import ConnectionPool
-from proxy.upstream.server import ServerRegistry, UpstreamServer
+from proxy.upstream.server import ServerRegistry, UpstreamServer, serving_endpoints
 from proxy.wire.clock import Sweeper
 from tests.transports import FakeTransport, StillLoop
 from tests.upstream.talks import answer
@@ -165,3 +165,12 @@ def test_a_certificate_that_cannot_be_read_is_told_and_the_old_one_serves_on() -
     (failure,) = house.registry.renew_certificates()
     assert "/nowhere/ca.pem" in failure
     assert pool.idle == 1
+
+
+def test_whole_requests_go_to_the_endpoints_that_decode_where_prefill_has_its_own() -> None:
+    prefill = replace(A, labels=(("role", "P"), ("group", "1")))
+    decode = replace(B, labels=(("group", "1"), ("role", "D")))
+    split = Disaggregation("group", (("role", "P"),), (("role", "D"),))
+    assert serving_endpoints(ModelServer("s", (prefill, decode), disaggregation=split)) == (decode,)
+    assert serving_endpoints(ModelServer("s", (prefill,), disaggregation=split)) == (prefill,)
+    assert serving_endpoints(ModelServer("s", (prefill, decode))) == (prefill, decode)

@@ -1,0 +1,109 @@
+"""Targets with all settled that can be settled ahead: policies, model, rewrites, and why one may not be asked."""
+
+from proxy.config.spec import Config, ModelServer, Retries, Route, Rule, Target, Timeouts
+from proxy.errors import ConfigError, Problem, Severity
+from proxy.routing.rewriting import Rewriter
+from proxy.routing.split import Split
+from proxy.routing.table import BoundShadow, BoundTarget, Parts, RouteMatch, RoutingTable
+
+_Key = tuple[str, str | None, Timeouts, Retries | None]
+
+
+class Binder:
+    """Binds rules to servers. What many rules share is made once; splits and rewrites go on where `previous` stands."""
+
+    def __init__(self, config: Config, parts: Parts, previous: RoutingTable | None) -> None:
+        self._servers = config.servers
+        self._parts = parts
+        self._groups = dict(previous.groups) if previous is not None else {}
+        self._rewriters = previous.rewriters if previous is not None else {}
+        self._bound: dict[_Key, BoundTarget] = {}
+
+    def bind(self, route: Route, rule: Rule, *, adapter: bool = False) -> RouteMatch:
+        """Where a rule leads. For an adapter the server's own model is left out: it would hide the adapter's name."""
+        bound = [(self._target(rule, target, adapter=adapter), target.weight) for target in rule.targets]
+        fallback = tuple([self._target(rule, target, adapter=adapter) for target in rule.fallback])
+        try:
+            split = Split(bound, key=rule.targets)
+        except ValueError as error:
+            raise _problem(rule, "bad-weights", str(error)) from error
+        match = RouteMatch(route.name, rule.name, split, fallback, self._shadow(rule, adapter=adapter))
+        if not adapter:
+            self._continue(match)
+        return match
+
+    def _continue(self, match: RouteMatch) -> None:
+        group = (match.route, match.rule)
+        known = self._groups.pop(group, None)
+        if known is not None:
+            match.split.adopt(known)
+        self._parts.groups[group] = match.split
+
+    def _shadow(self, rule: Rule, *, adapter: bool) -> BoundShadow | None:
+        if rule.shadow is None:
+            return None
+        return BoundShadow(self._target(rule, rule.shadow.target, adapter=adapter), rule.shadow.max_in_flight)
+
+    def _target(self, rule: Rule, target: Target, *, adapter: bool) -> BoundTarget:
+        server = self._servers.get(target.server)
+        if server is None:
+            raise _problem(rule, "unknown-server", f"there is no server {target.server!r}")
+        model = target.model or (None if adapter else server.model)
+        timeouts = _settle(target.timeouts, rule.timeouts)
+        retries = target.retries or rule.retries
+        key = (target.server, model, timeouts, retries)
+        known = self._bound.get(key)
+        if known is None:
+            known = self._bound[key] = BoundTarget(
+                target.server,
+                model,
+                _settle(timeouts, server.timeouts),
+                retries or server.retries,
+                self._rewriter(server),
+                server.headers,
+                server.restore_model,
+                refusal(server),
+            )
+        return known
+
+    def _rewriter(self, server: ModelServer) -> Rewriter | None:
+        """One for each server, whatever leads to it: its splits are shared by all of its requests."""
+        if not server.rewrites:
+            return None
+        known = self._parts.rewriters.get(server.name)
+        if known is None:
+            known = self._parts.rewriters[server.name] = Rewriter(server)
+            if (earlier := self._rewriters.get(server.name)) is not None:
+                known.adopt(earlier)
+        return known
+
+
+def refusal(server: ModelServer) -> str | None:
+    """What a server asks for that this version cannot enforce: it is not served without."""
+    wants = []
+    if server.auth is not None:
+        wants.append("authentication (jwt)")
+    if server.listener is not None and server.listener.tls_secret is not None:
+        wants.append("a TLS listener of its own")
+    if server.credential is not None:
+        wants.append("a credential from a secret")
+    if not wants:
+        return None
+    return f"the model server {server.name!r} asks for {' and '.join(wants)}, which this version does not enforce"
+
+
+def _settle(rule: Timeouts, server: Timeouts) -> Timeouts:
+    if rule == Timeouts():
+        return server
+    return Timeouts(
+        connect=server.connect if rule.connect is None else rule.connect,
+        first_byte=server.first_byte if rule.first_byte is None else rule.first_byte,
+        idle=server.idle if rule.idle is None else rule.idle,
+        total=server.total if rule.total is None else rule.total,
+    )
+
+
+def _problem(rule: Rule, code: str, message: str) -> ConfigError:
+    origin = rule.origin
+    text = f"rule {rule.name!r}: {message}"
+    return ConfigError((Problem(Severity.ERROR, code, origin.file, origin.line, origin.column, origin.path, text),))
