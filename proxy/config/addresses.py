@@ -66,6 +66,19 @@ def _is_host(host: str) -> bool:
     return True
 
 
+def host(node: Node, problems: Problems) -> str | None:
+    """A host alone: a name, an IPv4 address, or an IPv6 address, which loses its brackets."""
+    written = text(node, problems)
+    if written is None or not isinstance(node, ScalarNode):
+        return None
+    bare = written[1:-1] if written.startswith("[") and written.endswith("]") and ":" in written else written
+    if _is_host(bare):
+        return bare
+    advice = "; its port is given by itself" if ":" in written else ""
+    problems.error(node.place, Code.BAD_ADDRESS, f"{quoted(node)} is no host name and no address{advice}")
+    return None
+
+
 def bound_address(node: Node, problems: Problems) -> tuple[str, int] | None:
     """Host and port to listen on: "127.0.0.1:8400", "[::1]:8400", or ":8400" for all interfaces (an empty host)."""
     found = _BOUND.fullmatch(node.text) if isinstance(node, ScalarNode) else None

@@ -1,110 +1,147 @@
-"""What the readers of all files have found, put together: names checked, references followed, reach considered."""
+"""What the readers of all files have found, before it is put together."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from proxy.config.codes import Code
 from proxy.config.nodes import Place, ScalarNode, quoted, shown
 from proxy.config.problems import Problems
-from proxy.config.spec import Config, Match, ModelServer, Origin, Route, Rule
+from proxy.config.spec import InventoryEntry, ModelServer, Origin, Rewrite, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """What orders resources among those of equal priority: the oldest first, then by name; without a date as filed.
+
+    `created` is unix seconds, `name` is "namespace/name".
+    """
+
+    created: float | None = None
+    name: str = ""
+
+    @property
+    def rank(self) -> tuple[float, str]:
+        """Sorts the oldest first, and what has no date behind all that have one, in the order of the files."""
+        return (inf, "") if self.created is None else (self.created, self.name)
+
+
+NO_AGE = Age()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRoute:
+    """A route as read. A sound one was read without an error: what a broken rule would have matched is not known. An
+    unwritten one, which no file names, comes after all others of its priority."""
+
+    route: Route
+    age: Age
+    sound: bool
+    unwritten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A server that something leads to, by its name. `shown` is how it was written; an `optional` one may be missing:
+    then it is a server without endpoints, as a Kubernetes resource may be applied before what it refers to."""
+
+    server: str
+    place: Place
+    shown: str
+    optional: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteDocument:
+    """The rewrites of one resource for the pool that is the server of this name. `restore_model` None says nothing;
+    `group` is the API group that the pool must be of."""
+
+    server: str
+    rewrites: tuple[Rewrite, ...]
+    age: Age
+    place: Place
+    restore_model: bool | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveDocument:
+    """A named priority for requests to the pool that is the server of this name, and of this API group."""
+
+    server: str
+    name: str
+    priority: int
+    place: Place
+    group: str | None = None
 
 
 @dataclass(slots=True)
 class Assembly:
-    """All servers and routes found so far. Readers add to it; `config_of` takes what came together."""
+    """All that was found so far. Readers add to it; `config_of` takes what came together.
+
+    A server's key is what targets call it: a native one's name, "namespace/name" of a ModelServer, and with the kind
+    before it of whatever else becomes a server ("pool/default/vllm").
+    """
 
     problems: Problems
     servers: dict[str, ModelServer] = field(default_factory=dict)
-    routes: list[Route] = field(default_factory=list)
-    # Those without an error of their own: what a broken rule would have matched is not known.
-    sound_routes: list[Route] = field(default_factory=list)
-    declared: dict[str, Place] = field(default_factory=dict)
-    route_names: dict[str, Place] = field(default_factory=dict)
-    # Servers' names as targets give them.
-    references: list[ScalarNode] = field(default_factory=list)
+    routes: list[FoundRoute] = field(default_factory=list)
+    inventory: list[InventoryEntry] = field(default_factory=list)
+    rewrites: list[RewriteDocument] = field(default_factory=list)
+    objectives: list[ObjectiveDocument] = field(default_factory=list)
+    # Servers that get a route of their own where nothing else leads to them.
+    pools: dict[str, Place] = field(default_factory=dict)
+    # The API groups of those of them that are resources.
+    pool_groups: dict[str, str] = field(default_factory=dict)
+    references: list[Reference] = field(default_factory=list)
+    # Other names (by kind, then key), so that each is given once.
+    declared: dict[str, dict[str, Place]] = field(default_factory=dict)
     # A file that could not be read to its end may hold the servers that others refer to.
     incomplete: bool = False
+    # Whether any document was found at all, also one that becomes no route.
+    documents: int = 0
 
-    def declare_server(self, name: str, place: Place) -> None:
-        """A server of this name exists, though its own fields may be wrong."""
-        if (first := self.declared.setdefault(name, place)) is not place:
-            message = f"the server {shown(name)} was already defined at {_where(first)}"
-            self.problems.error(place, Code.DUPLICATE_NAME, message)
+    def declare(self, kind: str, key: str, place: Place, *, hidden: bool = False) -> bool:
+        """A thing of this kind has this name, though its own fields may be wrong; False (and told) if it is taken."""
+        names = self.declared.setdefault(kind, {})
+        first = names.setdefault(key, place)
+        if first is place:
+            return True
+        said = quoted(ScalarNode(place, key, key, hidden=True)) if hidden else shown(key)
+        message = f"the {kind} {said} was already defined at {where(first)}"
+        self.problems.error(place, Code.DUPLICATE_NAME, message)
+        return False
 
-    def declare_route(self, node: ScalarNode) -> None:
-        """A route of this name exists."""
-        if (first := self.route_names.setdefault(node.text, node.place)) is not node.place:
-            message = f"the route {quoted(node)} was already defined at {_where(first)}"
-            self.problems.error(node.place, Code.DUPLICATE_NAME, message)
+    def declare_server(self, key: str, place: Place) -> bool:
+        """A server has this key."""
+        return self.declare("server", key, place)
 
-    def add_route(self, route: Route, *, sound: bool) -> None:
-        """A route in its place after those before it; a sound one was read without an error."""
-        self.routes.append(route)
-        if sound:
-            self.sound_routes.append(route)
+    def declare_route(self, key: str, place: Place, *, hidden: bool = False) -> bool:
+        """A route has this name."""
+        return self.declare("route", key, place, hidden=hidden)
+
+    @property
+    def server_places(self) -> dict[str, Place]:
+        """Where each server stands, also one that could not be read."""
+        return self.declared.get("server", {})
+
+    def add_server(self, server: ModelServer) -> None:
+        """A server; of two with one name, which has been told, the first."""
+        self.servers.setdefault(server.name, server)
+
+    def add_route(self, route: Route, *, sound: bool, age: Age = NO_AGE) -> None:
+        """A route; a sound one was read without an error."""
+        self.routes.append(FoundRoute(route, age, sound))
+
+    def refer(self, server: str, place: Place, shown_as: str | None = None, *, optional: bool = False) -> None:
+        """Something leads to a server, which can be followed when all files are read."""
+        self.references.append(Reference(server, place, shown_as or shown(server), optional))
+
+    def refer_by(self, node: ScalarNode) -> None:
+        """A native target names a server."""
+        self.references.append(Reference(node.text, node.place, quoted(node), hidden=node.hidden))
 
 
-def config_of(assembly: Assembly, version: str) -> Config:
-    """The configuration as a whole, after every check that needs all of its files."""
-    if not assembly.incomplete:
-        _check_references(assembly)
-    if not assembly.problems.failed:
-        # Otherwise the route that would use it may be the broken one.
-        _check_use(assembly)
-    for route in assembly.sound_routes:
-        _check_rules(route, assembly.problems)
-    _check_reach(assembly)
-    return Config(servers=dict(assembly.servers), routes=tuple(assembly.routes), version=version)
-
-
-def _where(place: Place | Origin) -> str:
+def where(place: Place | Origin) -> str:
+    """A place as a message names another one."""
     return f"{place.file}:{place.line}"
-
-
-def _check_references(assembly: Assembly) -> None:
-    known = sorted(assembly.declared)
-    for node in assembly.references:
-        if node.text in assembly.declared:
-            continue
-        near = None if node.hidden else assembly.problems.suggest(node.text, known)
-        assembly.problems.error(node.place, Code.UNKNOWN_SERVER, f"there is no server {quoted(node)}", near)
-
-
-def _check_use(assembly: Assembly) -> None:
-    used = {node.text for node in assembly.references}
-    for name, place in assembly.declared.items():
-        if name not in used:
-            assembly.problems.hint(place, Code.UNUSED_SERVER, f"no route leads to the server {shown(name)}")
-
-
-def _check_rules(route: Route, problems: Problems) -> None:
-    """Tell of rules that an earlier one of the same route leaves nothing to."""
-    seen: set[Match] = set()
-    everything: Rule | None = None
-    for rule in route.rules:
-        if everything is not None:
-            message = (
-                f"never reached: the rule on line {everything.origin.line} has no match, so it takes every request"
-            )
-            problems.warning(rule.origin, Code.UNREACHABLE_RULE, message)
-        elif rule.matches and seen.issuperset(rule.matches):
-            message = "never reached: earlier rules of this route have the same matches"
-            problems.warning(rule.origin, Code.UNREACHABLE_RULE, message)
-        if everything is None and not rule.matches:
-            everything = rule
-        seen.update(rule.matches)
-
-
-def _check_reach(assembly: Assembly) -> None:
-    """Tell of routes whose every model and adapter is taken whole by routes that come before them."""
-    taken: dict[tuple[str, str], Origin] = {}
-    # The order in which candidates are asked: by priority, then as they stand in the files.
-    for route in sorted(assembly.sound_routes, key=lambda route: -route.priority):
-        names = [("model", model) for model in route.models] + [("adapter", adapter) for adapter in route.adapters]
-        subjects = names or [("", "")]
-        first = taken.get(subjects[0])
-        if first is not None and all(subject in taken for subject in subjects):
-            what = "every model and adapter that it names" if names else "everything without a route by model"
-            message = f"never reached: {what} is taken by routes before it, such as the one at {_where(first)}"
-            assembly.problems.warning(route.origin, Code.UNREACHABLE_ROUTE, message)
-        if any(not rule.matches for rule in route.rules):
-            taken.update((subject, route.origin) for subject in subjects if subject not in taken)

@@ -1,4 +1,4 @@
-"""Readers of what a match asks of a request: headers, query parameters, path, methods and body fields."""
+"""Readers of what one value of a request must be like: exact texts, beginnings, patterns, paths."""
 
 import re
 from collections.abc import Callable
@@ -7,23 +7,17 @@ from json import dumps
 import re2
 
 from proxy.config.codes import Code
-from proxy.config.fields import Fields, fields_of
-from proxy.config.kinds import boolean, is_faulty, mismatch, one_or_more
-from proxy.config.nodes import ListNode, MappingNode, Node, ScalarNode, described, quoted, shown
+from proxy.config.fields import Fields
+from proxy.config.kinds import boolean, is_faulty, mismatch
+from proxy.config.nodes import ListNode, MappingNode, Node, ScalarNode, described, quoted
 from proxy.config.problems import Problems
 from proxy.config.spec import (
     Absent,
-    BodyCondition,
-    Condition,
     Contains,
     Exact,
-    HeaderCondition,
-    Match,
-    MethodCondition,
-    PathCondition,
+    OrAbsent,
     Prefix,
     Present,
-    QueryCondition,
     Regex,
     Suffix,
     ValueTest,
@@ -31,8 +25,8 @@ from proxy.config.spec import (
 
 # RFC 9110 section 5.6.2: a token.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_LONGEST_PATTERN = 4_096
-_TESTS = ("exact", "prefix", "suffix", "contains", "regex", "present", "absent")
+_LONGEST_PATTERN = 65_536
+SINGLE_TESTS = ("exact", "prefix", "suffix", "contains", "regex", "present", "absent")
 _BY_TEXT: dict[str, Callable[[str], ValueTest]] = {
     "exact": Exact,
     "prefix": Prefix,
@@ -42,6 +36,11 @@ _BY_TEXT: dict[str, Callable[[str], ValueTest]] = {
 
 # How the exact text of a bare scalar is spelled: as written, or for body fields as JSON spells it.
 Spelling = Callable[[ScalarNode], str]
+
+
+def is_header_name(text: str) -> bool:
+    """Whether a header can be called so."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def as_written(node: ScalarNode) -> str:
@@ -54,86 +53,12 @@ def as_json(node: ScalarNode) -> str:
     return node.value if isinstance(node.value, str) else dumps(node.value)
 
 
-def read_matches(fields: Fields) -> tuple[Match, ...]:
-    """The matches of a rule, from its `match` or `matches`. None at all means that every request matches."""
-    fields.exclusive(("match", "matches"))
-    single, several = fields.filled("match"), fields.filled("matches")
-    if several is not None and not isinstance(several, ListNode):
-        mismatch(several, fields.problems, "a list of matches (a single one is written under `match`)")
-        return ()
-    nodes = several.items if isinstance(several, ListNode) else ()
-    if single is not None:
-        nodes = (single,)
-    found = [match for node in nodes if (match := read_match(node, fields.problems)) is not None]
-    # One match that asks for nothing makes the whole any-of hold.
-    return () if any(not match.conditions for match in found) else tuple(found)
-
-
-def read_match(node: Node, problems: Problems) -> Match | None:
-    """One mapping of conditions, all of which must hold."""
-    fields = fields_of(node, problems, "a mapping with headers, query, path, method or body")
-    if fields is None:
-        return None
-    with fields:
-        conditions: list[Condition] = []
-        conditions.extend(_headers(fields))
-        conditions.extend(_query(fields))
-        conditions.extend(_path(fields))
-        conditions.extend(_methods(fields))
-        conditions.extend(_body(fields))
-    return Match(tuple(conditions))
-
-
-def _headers(fields: Fields) -> list[Condition]:
-    conditions: list[Condition] = []
-    for key, place_node, test in _named_tests(fields, "headers", as_written):
-        if _TOKEN.fullmatch(key):
-            conditions.append(HeaderCondition(key.lower(), test))
-        else:
-            place = place_node.key_place(key)
-            fields.problems.error(place, Code.BAD_VALUE, f"{shown(key)} cannot be the name of a header")
-    return conditions
-
-
-def _query(fields: Fields) -> list[Condition]:
-    return [QueryCondition(key, test) for key, _, test in _named_tests(fields, "query", as_written)]
-
-
-def _body(fields: Fields) -> list[Condition]:
-    conditions: list[Condition] = []
-    for key, place_node, test in _named_tests(fields, "body", as_json):
-        keys = tuple(key.split("."))
-        if all(keys):
-            conditions.append(BodyCondition(keys, test))
-        else:
-            message = f"{shown(key)} is no body field; write the keys from the top with dots between, as in user.tier"
-            fields.problems.error(place_node.key_place(key), Code.BAD_VALUE, message)
-    return conditions
-
-
-def _named_tests(fields: Fields, section: str, spelling: Spelling) -> list[tuple[str, MappingNode, ValueTest]]:
-    node = fields.filled(section)
-    if node is None:
-        return []
-    if not isinstance(node, MappingNode):
-        mismatch(node, fields.problems, "a mapping of names to values, such as user-type: premium")
-        return []
-    tests = [(key, read_test(value, fields.problems, spelling)) for key, value in node.entries.items()]
-    return [(key, node, test) for key, test in tests if test is not None]
-
-
-def _path(fields: Fields) -> list[Condition]:
-    node = fields.filled("path")
-    if node is None:
-        return []
-    test = read_path_test(node, fields.problems)
-    return [] if test is None else [PathCondition(test)]
-
-
 def read_path_test(node: Node, problems: Problems) -> ValueTest | None:
-    """A bare path is exact, or a prefix where it ends in `*`; a mapping is a test like any other."""
-    test = read_test(node, problems, as_written)
-    if isinstance(test, Exact) and isinstance(node, ScalarNode) and test.value.endswith("*"):
+    """A bare path is exact, or a prefix where it ends in `*`; a mapping holds one test by its name."""
+    if isinstance(node, MappingNode):
+        return _read_explicit_path(node, problems)
+    test = _read_bare_test(node, problems, as_written)
+    if isinstance(test, Exact) and test.value.endswith("*"):
         test = Prefix(test.value[:-1])
     if isinstance(test, Exact | Prefix) and test.value and not test.value.startswith("/"):
         problems.error(node.place, Code.BAD_VALUE, "a path begins with /")
@@ -141,41 +66,65 @@ def read_path_test(node: Node, problems: Problems) -> ValueTest | None:
     return test
 
 
-def _methods(fields: Fields) -> list[Condition]:
-    methods = fields.get("method", one_or_more(_method))
-    return [] if not methods else [MethodCondition(frozenset(methods))]
+def _read_explicit_path(node: MappingNode, problems: Problems) -> ValueTest | None:
+    with Fields(node, problems) as fields:
+        test = _read_single_test(fields, SINGLE_TESTS, beside=frozenset())
+    if isinstance(test, Exact | Prefix) and test.value and not test.value.startswith("/"):
+        message = "every path begins with /, so this never holds"
+        problems.warning(node.place, Code.UNREACHABLE_RULE, message)
+    return test
 
 
-def _method(node: Node, problems: Problems) -> str | None:
-    if isinstance(node, ScalarNode) and isinstance(node.value, str) and _TOKEN.fullmatch(node.value):
-        return node.value.upper()
-    mismatch(node, problems, "a method such as POST")
-    return None
+def read_tests(node: Node, problems: Problems, spelling: Spelling) -> tuple[ValueTest, ...]:
+    """What a value must be like; all of the tests have to hold. A bare value is exact, a mapping holds a test by name.
+
+    With `optional: true` it holds where there is no value, too.
+    """
+    if not isinstance(node, MappingNode):
+        test = _read_bare_test(node, problems, spelling)
+        return () if test is None else (test,)
+    with Fields(node, problems) as fields:
+        tests = _read_named_tests(fields, spelling)
+        optional = fields.get("optional", boolean, default=False)
+    return tuple(test if isinstance(test, OrAbsent) else OrAbsent(test) for test in tests) if optional else tests
 
 
-def read_test(node: Node, problems: Problems, spelling: Spelling) -> ValueTest | None:
-    """A bare value is exact; a mapping holds exactly one of the tests by name."""
+def _read_named_tests(fields: Fields, spelling: Spelling) -> tuple[ValueTest, ...]:
+    several = fields.node_of("all")
+    if several is None:
+        test = _read_single_test(fields, (*SINGLE_TESTS, "all"), beside=frozenset({"optional"}))
+        return () if test is None else (test,)
+    fields.exclusive(("all", *(kind for kind in SINGLE_TESTS if fields.node_of(kind) is not None)))
+    return _read_all(several, fields.problems, spelling)
+
+
+def _read_all(node: Node, problems: Problems, spelling: Spelling) -> tuple[ValueTest, ...]:
+    if not isinstance(node, ListNode) or not node.items:
+        mismatch(node, problems, "a list of tests" if not isinstance(node, ListNode) else "at least one test")
+        return ()
+    return tuple(test for item in node.items for test in read_tests(item, problems, spelling))
+
+
+def _read_bare_test(node: Node, problems: Problems, spelling: Spelling) -> ValueTest | None:
     if is_faulty(node):
         return None
-    if isinstance(node, MappingNode):
-        return _read_named_test(node, problems)
-    if isinstance(node, ListNode) or (node.empty and not node.text):
-        mismatch(
-            node, problems, "a value, or a mapping with one of exact, prefix, suffix, contains, regex, present, absent"
-        )
+    if not isinstance(node, ScalarNode) or (node.empty and not node.text):
+        mismatch(node, problems, f"a value, or a mapping with one of {', '.join(SINGLE_TESTS)}")
         return None
     return Exact(spelling(node))
 
 
-def _read_named_test(node: MappingNode, problems: Problems) -> ValueTest | None:
-    with Fields(node, problems) as fields:
-        given = [(kind, value) for kind in _TESTS if (value := fields.node_of(kind)) is not None]
+def _read_single_test(fields: Fields, expected: tuple[str, ...], *, beside: frozenset[str]) -> ValueTest | None:
+    """Exactly one test by its name; others may stand beside it."""
+    given = [(kind, value) for kind in SINGLE_TESTS if (value := fields.node_of(kind)) is not None]
     if len(given) == 1:
         kind, value = given[0]
-        return _test(kind, value, problems)
-    if given or not node.entries:
+        return _test(kind, value, fields.problems)
+    # A stranger will be told as such.
+    if given or fields.node.entries.keys() <= beside:
         found = f"found {' and '.join(kind for kind, _ in given)}" if given else "found none"
-        problems.error(node.place, Code.CONFLICTING_KEYS, f"expected exactly one of {', '.join(_TESTS)}; {found}")
+        message = f"expected exactly one of {', '.join(expected)}; {found}"
+        fields.problems.error(fields.place, Code.CONFLICTING_KEYS, message)
     return None
 
 

@@ -12,20 +12,25 @@ from proxy.config.problems import Problems
 T = TypeVar("T")
 
 
-def fields_of(node: Node, problems: Problems, expected: str) -> "Fields | None":
+def fields_of(node: Node, problems: Problems, expected: str, *, strict: bool = True) -> "Fields | None":
     """The fields of a mapping; anything else is a problem, told as "expected …, found a list"."""
     if isinstance(node, MappingNode):
-        return Fields(node, problems)
+        return Fields(node, problems, strict=strict)
     problems.error(node.place, Code.WRONG_TYPE, f"expected {expected}, found {described(node)}")
     return None
 
 
 class Fields:
-    """The fields of one mapping. Mutable: the names asked for, so that leaving its `with` block tells of all others."""
+    """The fields of one mapping. Mutable: the names asked for, so that leaving its `with` block tells of all others.
 
-    def __init__(self, node: MappingNode, problems: Problems) -> None:
+    A stranger among them is an error, and a warning where it is not `strict`: what a newer version of another system
+    has added keeps nobody from serving the rest.
+    """
+
+    def __init__(self, node: MappingNode, problems: Problems, *, strict: bool = True) -> None:
         self.node = node
         self.problems = problems
+        self.strict = strict
         self._asked: set[str] = set()
 
     @property
@@ -98,4 +103,5 @@ class Fields:
                 near = self.problems.suggest(key, sorted(self._asked - self.node.entries.keys()) or sorted(self._asked))
                 known = f"; known are {', '.join(sorted(self._asked))}" if near is None else ""
                 message = f"unknown key {shown(key)}{known}"
-                self.problems.error(self.node.key_place(key), Code.UNKNOWN_KEY, message, near)
+                tell = self.problems.error if self.strict else self.problems.warning
+                tell(self.node.key_place(key), Code.UNKNOWN_KEY, message, near)

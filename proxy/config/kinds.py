@@ -19,6 +19,8 @@ Kind = Callable[[Node, Problems], T | None]
 # Names end up in log lines and metric labels, and texts in headers: none of these belongs in either.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_NAME = 256
+_LONGEST_FULL_NAME = 1024
+_LONGEST_PATH = 4096
 
 
 def mismatch(node: Node, problems: Problems, expected: str) -> None:
@@ -45,11 +47,20 @@ def text(node: Node, problems: Problems) -> str | None:
 
 def name(node: Node, problems: Problems) -> str | None:
     """A text that names something: not empty, without outer spaces, at most 256 characters."""
+    return _name(node, problems, _LONGEST_NAME)
+
+
+def full_name(node: Node, problems: Problems) -> str | None:
+    """A name that may be put together of several, such as pool/default/vllm: at most 1024 characters."""
+    return _name(node, problems, _LONGEST_FULL_NAME)
+
+
+def _name(node: Node, problems: Problems, longest: int) -> str | None:
     found = text(node, problems)
-    if found is None or (found and found == found.strip() and len(found) <= _LONGEST_NAME):
+    if found is None or (found and found == found.strip() and len(found) <= longest):
         return found
     fault = "is empty" if not found.strip() else "begins or ends with a space"
-    fault = fault if len(found) <= _LONGEST_NAME else f"is longer than {_LONGEST_NAME} characters"
+    fault = fault if len(found) <= longest else f"is longer than {longest} characters"
     problems.error(node.place, Code.BAD_VALUE, f"a name that {fault}")
     return None
 
@@ -207,7 +218,7 @@ def beside(file: str, path: str) -> str:
 
 def path(node: Node, problems: Problems) -> str | None:
     """A path as an absolute one, relative to the file that names it."""
-    found = name(node, problems)
+    found = _name(node, problems, _LONGEST_PATH)
     return None if found is None else beside(node.place.file, found)
 
 

@@ -25,6 +25,7 @@ WIDEST_TIMEOUTS = Timeouts(connect=5.0, first_byte=600.0, idle=300.0, total=None
 
 MOST_RETRIES = 100
 _FAILURES = tuple(failure.value for failure in UpstreamFailure)
+STATUS_CLASSES = {"4xx": range(400, 500), "5xx": range(500, 600)}
 
 
 def read_timeouts(node: Node, problems: Problems) -> Timeouts | None:
@@ -66,8 +67,9 @@ def read_retries(node: Node, problems: Problems) -> Retries | None:
         return None
     with fields:
         causes = fields.get("on", one_or_more(_cause))
-        statuses = frozenset(cause for cause in causes or () if isinstance(cause, int))
-        failures = frozenset(cause for cause in causes or () if isinstance(cause, str))
+        found = frozenset(cause for several in causes or () for cause in several)
+        statuses = frozenset(cause for cause in found if isinstance(cause, int))
+        failures = frozenset(cause for cause in found if isinstance(cause, str))
         return Retries(
             attempts=fields.get("attempts", attempts, default.attempts),
             failures=default.failures if causes is None else failures,
@@ -76,15 +78,18 @@ def read_retries(node: Node, problems: Problems) -> Retries | None:
         )
 
 
-def _cause(node: Node, problems: Problems) -> int | str | None:
-    """A status from 400 to 599, or the word for a failure."""
+def _cause(node: Node, problems: Problems) -> frozenset[int | str] | None:
+    """A status from 400 to 599, all of a class, or the word for a failure."""
     if isinstance(node, ScalarNode):
         if node.text in _FAILURES:
-            return node.text
+            return frozenset({node.text})
+        if node.text in STATUS_CLASSES:
+            return frozenset(STATUS_CLASSES[node.text])
         if isinstance(node.value, int) and 400 <= node.value <= 599:
-            return int(node.value)
-    near = problems.suggest(node.text, _FAILURES) if isinstance(node, ScalarNode) and not node.hidden else None
-    expected = f"{', '.join(_FAILURES)} or a status from 400 to 599"
+            return frozenset({int(node.value)})
+    words = (*_FAILURES, *STATUS_CLASSES)
+    near = problems.suggest(node.text, words) if isinstance(node, ScalarNode) and not node.hidden else None
+    expected = f"{', '.join(words)} or a status from 400 to 599"
     problems.error(node.place, Code.BAD_VALUE, f"expected {expected}, found {described(node)}", near)
     return None
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from proxy.config.codes import Code
-from proxy.config.nodes import Place
+from proxy.config.nodes import Place, shown
 from proxy.config.spec import Origin
 from proxy.errors import Problem, Severity
 
@@ -23,6 +23,7 @@ class Problems:
         self._found: list[Problem] = []
         self._errors = 0
         self._suggestions: dict[tuple[str, int], str | None] = {}
+        self._veiled: set[str] = set()
 
     def error(self, place: Where, code: Code, message: str, suggestion: str | None = None) -> None:
         """Something that must be put right before the configuration can be used."""
@@ -39,12 +40,25 @@ class Problems:
     def suggest(self, word: str, known: Iterable[str]) -> str | None:
         """The known word nearest to this one, if any is near."""
         candidates = list(known)
-        remembered = (word, len(candidates))
+        remembered = (word, hash(tuple(candidates)))
         if remembered not in self._suggestions:
             if len(self._suggestions) >= _MOST_SUGGESTIONS:
                 return None
             self._suggestions[remembered] = _nearest(word, candidates)
         return self._suggestions[remembered]
+
+    def veil(self, text: str) -> None:
+        """This text came from a variable, and may be a secret."""
+        if text:
+            self._veiled.add(text)
+
+    def veiled(self, text: str) -> bool:
+        """Whether a text came from a variable, or one of its parts between slashes did."""
+        return bool(self._veiled) and not self._veiled.isdisjoint((text, *text.split("/")))
+
+    def said(self, text: str) -> str:
+        """A text as a message shows it where the node that it came from is not at hand."""
+        return "'…' (from a variable)" if self.veiled(text) else shown(text)
 
     @property
     def errors(self) -> int:

@@ -25,6 +25,8 @@ def scalar(place: Place, text: str, *, plain: bool, variables: Mapping[str, str]
         for fault in expansion.faults:
             problems.error(place, Code.BAD_VARIABLE, fault)
         text, hidden, faulty = expansion.text, expansion.hidden, bool(expansion.faults)
+        if hidden:
+            problems.veil(text)
     value = resolved(text) if plain or hidden else text
     if value is None and not plain:
         value = text

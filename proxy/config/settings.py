@@ -27,7 +27,7 @@ from proxy.config.kinds import (
 from proxy.config.nodes import ListNode, MappingNode, Node, Place, ScalarNode
 from proxy.config.policies import together
 from proxy.config.problems import Problems
-from proxy.config.spec import Limits, Listener, ListenerTls, LogSettings, Settings
+from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSettings, Settings
 from proxy.errors import Problem
 
 PLACES = ("penstock.yaml", "config/penstock.yaml")
@@ -36,7 +36,7 @@ MOST_WORKERS = 1_024
 LEAST_HEADER = 1024  # bytes
 
 # `routes` stands in route files too, so it tells nothing.
-_TELLING_KEYS = frozenset(
+TELLING_KEYS = frozenset(
     {"listeners", "admin", "workers", "limits", "trusted_proxies", "drain_timeout", "drain_notice", "log", "secrets"}
 )
 _LOOPBACKS = ("127.", "::1", "localhost")
@@ -88,7 +88,7 @@ def holds_settings(node: Node) -> bool:
     """The document is a settings file's: by keys that only those have, or by `routes` that are paths."""
     if not isinstance(node, MappingNode) or "servers" in node.entries or "apiVersion" in node.entries:
         return False
-    if _TELLING_KEYS & node.entries.keys():
+    if TELLING_KEYS & node.entries.keys():
         return True
     routes = node.entries.get("routes")
     if isinstance(routes, ListNode):

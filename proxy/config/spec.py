@@ -1,8 +1,11 @@
 """What was asked: the one native form that every configuration is read into. All of it is frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from typing import Union
+
+from proxy.operators import Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,14 @@ class Absent:
     """There is no value."""
 
 
-ValueTest = Exact | Prefix | Suffix | Contains | Regex | Present | Absent
+@dataclass(frozen=True, slots=True)
+class OrAbsent:
+    """There is no value, or it passes this test."""
+
+    test: "ValueTest"
+
+
+ValueTest = Union[Exact, Prefix, Suffix, Contains, Regex, Present, Absent, OrAbsent]  # noqa: UP007 - it names itself
 
 # --- conditions on a request -----------------------------------------------------------------------------------------
 
@@ -108,7 +118,21 @@ class BodyCondition:
     test: ValueTest
 
 
-Condition = HeaderCondition | QueryCondition | PathCondition | MethodCondition | BodyCondition
+@dataclass(frozen=True, slots=True)
+class FieldCondition:
+    """On a field of the request's data, by a dotted path, as Mixtrain's operators compare it.
+
+    The data are the body's own top-level keys, and under `request` what the message itself says (method, path, type,
+    model, stream, headers, query) unless the body has an object of that name. `value` is JSON text: it tells 1, 1.0 and
+    true apart.
+    """
+
+    field: str
+    operator: Operator
+    value: str = "null"
+
+
+Condition = HeaderCondition | QueryCondition | PathCondition | MethodCondition | BodyCondition | FieldCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +171,53 @@ class RateLimit:
 
     requests_per_second: float
     burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLimit:
+    """LLM tokens in and out that a route admits in a unit of time (second, minute, hour, day, month); None is no limit.
+
+    `redis` is the "host:port" of a limit that several hosts share.
+    """
+
+    input_tokens: int | None
+    output_tokens: int | None
+    unit: str = "second"
+    redis: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """How the second target of a split is judged against the first: its success in per cent, each so many seconds."""
+
+    threshold: float
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class JwtAuth:
+    """Callers show a JSON Web Token of this issuer, for one of these audiences. `jwks` is where its keys are found."""
+
+    issuer: str | None = None
+    audiences: tuple[str, ...] = ()
+    jwks: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceListener:
+    """The port that a model server's own service listens on, and the secret ("namespace/name") with its certificate."""
+
+    port: int
+    tls_secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the proxy itself shows to an engine: a key of a secret ("namespace/name"), sent by this scheme."""
+
+    secret: str
+    key: str
+    scheme: str = "Bearer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +269,82 @@ class EndpointSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class InventoryEntry:
+    """An endpoint that stands for itself until selectors find it; what it leaves open is theirs to say.
+
+    `active_ports` are those of a selector's ports that it serves; None is all of them.
+    """
+
+    host: str
+    port: int | None = None
+    scheme: str | None = None
+    prefix: str = ""
+    weight: int = 1
+    namespace: str = "default"
+    labels: tuple[tuple[str, str], ...] = ()
+    workload: str | None = None
+    active_ports: tuple[int, ...] | None = None
+    origin: Origin = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Finds entries of the inventory: of one namespace, with all of these labels, or of the workload of this name.
+
+    Each entry without a port of its own is one endpoint for each of `ports`.
+    """
+
+    namespace: str = "default"
+    labels: tuple[tuple[str, str], ...] = ()
+    workload: str | None = None
+    ports: tuple[int, ...] = ()
+    scheme: str = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Disaggregation:
+    """Prefill and decode on endpoints of their own, found by labels; pairs share the value of the label `group_key`."""
+
+    group_key: str
+    prefill_labels: tuple[tuple[str, str], ...]
+    decode_labels: tuple[tuple[str, str], ...]
+    connector: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteTarget:
+    """A model's name to send in place of the client's, and its share."""
+
+    model: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """For requests that name one of `models` (if none: for all that no other rewrite names): what to send instead."""
+
+    targets: tuple[RewriteTarget, ...]
+    models: tuple[str, ...] = ()
+    name: str = ""
+    origin: Origin = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The priority of requests that ask for it by name; below 0 they may be shed."""
+
+    name: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelServer:
-    """A named group of alike endpoints with one policy set."""
+    """A named group of alike endpoints with one policy set.
+
+    `headers` are set on each request that goes there. `rewrites` are asked before anything else, in order, exact names
+    first. `restore_model` writes the client's own model name into answers where another one was sent. `missing` says
+    that routes lead to it, but no file defines it.
+    """
 
     name: str
     endpoints: tuple[EndpointSpec, ...]
@@ -211,16 +356,39 @@ class ModelServer:
     retry_budget: float = 0.2
     rate_limit: RateLimit | None = None
     tls: UpstreamTls | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    restore_model: bool = False
+    rewrites: tuple[Rewrite, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    selector: Selector | None = None
+    disaggregation: Disaggregation | None = None
+    auth: JwtAuth | None = None
+    listener: ServiceListener | None = None
+    credential: Credential | None = None
+    missing: bool = False
     origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A rule's weighted pointer to a model server, with an optional name to send as the model."""
+    """A rule's weighted pointer to a model server, with an optional name to send as the model.
+
+    Its timeouts and retries win over its rule's.
+    """
 
     server: str
     weight: int = 1
     model: str | None = None
+    timeouts: Timeouts = Timeouts()
+    retries: Retries | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A target that gets a copy of each request, whose answer is dropped. More than `max_in_flight` get none."""
+
+    target: Target
+    max_in_flight: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,85 +401,40 @@ class Rule:
     fallback: tuple[Target, ...] = ()
     timeouts: Timeouts = Timeouts()
     retries: Retries | None = None
+    shadow: Shadow | None = None
+    analysis: Analysis | None = None
+    enabled: bool = True
+    description: str = ""
     origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Ordered rules for requests that name one of `models` (exact, or globs with *) or `adapters`; if none, for all."""
+    """Ordered rules for requests that name one of `models` (exact, or globs with *) or `adapters`; if none, for all.
+
+    `fallback` takes, in order, what no rule of any route took. `kind` says which kind of document the route was.
+    """
 
     name: str
     rules: tuple[Rule, ...]
     models: tuple[str, ...] = ()
     adapters: tuple[str, ...] = ()
     priority: int = 0
+    fallback: tuple[Target, ...] = ()
+    token_limit: TokenLimit | None = None
+    description: str = ""
+    kind: str = "route"
     origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All servers by name and all routes, in the files' order. `version` is a digest of what was read."""
+    """All servers by name, and all routes in the order in which they are asked. `version` is a digest of what was read.
+
+    The servers' endpoints are complete; `inventory` says what their selectors chose from.
+    """
 
     servers: Mapping[str, ModelServer]
     routes: tuple[Route, ...]
     version: str = ""
-
-
-# --- settings: read at start, not hot-reloaded -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerTls:
-    """A listener's certificate and key, and the CA that clients must come from, as absolute paths."""
-
-    cert: str
-    key: str
-    client_ca: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A bound address with its TLS."""
-
-    host: str
-    port: int
-    tls: ListenerTls | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client may take. Sizes in bytes, times in seconds."""
-
-    max_body: int = 64 * 1024 * 1024
-    max_header: int = 32 * 1024
-    max_connections: int = 10_000
-    header_timeout: float = 10.0
-    body_timeout: float = 30.0
-    send_timeout: float = 300.0
-    keepalive_timeout: float = 75.0
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """`path` is a file or "-" for standard output, `level` debug, info, warning or error, `format` text or json."""
-
-    level: str = "info"
-    format: str = "text"
-    access: bool = True
-    path: str = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the proxy itself runs. `workers` 0 means one for each processor. Paths are absolute."""
-
-    listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 8400),)
-    admin: Listener | None = Listener("127.0.0.1", 8401)
-    workers: int = 1
-    routes: tuple[str, ...] = ()
-    secrets: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    trusted_proxies: tuple[str, ...] = ()
-    drain_timeout: float = 300.0
-    drain_notice: float = 5.0
-    log: LogSettings = field(default_factory=LogSettings)
+    inventory: tuple[InventoryEntry, ...] = ()

@@ -34,8 +34,8 @@ def yaml_documents(file: str, text: str, variables: Mapping[str, str], problems:
     except _Unreadable:
         pass
     except yaml.YAMLError as fault:
-        place, message = _explained(file, text, fault)
-        problems.error(place, Code.SYNTAX, message)
+        code, place, message = _explained(file, text, fault)
+        problems.error(place, code, message)
     except (ValueError, OverflowError) as fault:
         # The parsers let these through for characters that UTF-8 cannot carry and for escapes beyond Unicode.
         problems.error(Place(file), Code.SYNTAX, f"a character that cannot be read ({type(fault).__name__})")
@@ -166,15 +166,18 @@ class _Composer:
         raise _Unreadable
 
 
-def _explained(file: str, text: str, fault: yaml.YAMLError) -> tuple[Place, str]:
+def _explained(file: str, text: str, fault: yaml.YAMLError) -> tuple[Code, Place, str]:
     """Where the parser stumbled, and why, in words that say what to do."""
     mark = getattr(fault, "problem_mark", None)
     if mark is None:
-        return Place(file), f"not YAML: {getattr(fault, 'reason', None) or 'a character that YAML does not allow'}"
+        reason = getattr(fault, "reason", None) or "a character that YAML does not allow"
+        return Code.SYNTAX, Place(file), f"not YAML: {reason}"
     place = Place(file, mark.line + 1, mark.column + 1)
     context = getattr(fault, "context", None) or ""
     problem = getattr(fault, "problem", None) or "it cannot be parsed"
-    return place, f"not YAML: {_advice(context, problem, text, mark.index)}"
+    if "nesting depth" in problem:  # newer parsers have a bound of their own, and scan ahead of ours
+        return Code.TOO_DEEP, place, f"nested more than {DEEPEST} levels deep"
+    return Code.SYNTAX, place, f"not YAML: {_advice(context, problem, text, mark.index)}"
 
 
 def _advice(context: str, problem: str, text: str, index: int) -> str:

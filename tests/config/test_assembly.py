@@ -1,84 +1,56 @@
-"""What needs all files at once is checked across them."""
+"""What readers find is kept with its place, its name and its age."""
 
+from itertools import permutations
+
+from proxy.config.assembly import Age, Assembly, where
 from proxy.config.loader import load_texts
-from proxy.errors import Problem, Severity
+from proxy.config.nodes import Place
+from proxy.config.problems import Problems
+from proxy.config.spec import ModelServer, Origin
 
 SERVER = "servers: {a: {endpoints: [http://h:1]}}\n"
 
 
-def problems(*texts: str) -> tuple[Problem, ...]:
-    return load_texts({f"{number}.yaml": text for number, text in enumerate(texts)}).problems
-
-
-def rules(*written: str) -> str:
-    return f"{SERVER}routes: [{{name: r, rules: [{', '.join(written)}]}}]"
-
-
-def test_a_target_finds_a_server_of_another_file() -> None:
-    assert not problems("routes: [{name: r, rules: [{targets: a}]}]", SERVER)
-
-
-def test_a_server_that_does_not_exist_is_told_with_the_nearest_one() -> None:
-    text = "servers: {qwen-7b: {endpoints: [http://h]}}\nroutes: [{name: r, rules: [{targets: [{server: qwen-7}]}]}]"
-    (missing,) = problems(text)
-    assert (missing.code, missing.suggestion, missing.line) == ("PS131", "qwen-7b", 2)
-    assert missing.path == "routes[0].rules[0].targets[0].server"
-
-
-def test_a_server_that_no_route_leads_to_is_a_hint() -> None:
-    (unused,) = problems(rules("{targets: a}"), "servers: {b: {endpoints: [http://h]}}")
-    assert (unused.severity, unused.code, unused.path) == (Severity.HINT, "PS132", "servers.b")
-
-
-def test_a_fallback_to_a_server_that_does_not_exist_is_told() -> None:
-    assert [p.code for p in problems(rules("{targets: a, fallback: b}"))] == ["PS131"]
-
-
-def test_a_broken_server_is_not_told_to_be_missing() -> None:
-    text = "servers: {a: {endpoints: [nonsense]}}\nroutes: [{name: r, rules: [{targets: a}]}]"
-    assert [p.code for p in problems(text)] == ["PS122"]
-
-
-def test_servers_of_a_file_that_cannot_be_parsed_are_not_told_to_be_missing() -> None:
-    assert [p.code for p in problems("routes: [{name: r, rules: [{targets: a}]}]", "servers: {a: [")] == ["PS101"]
-
-
 def test_names_are_unique_across_files() -> None:
     route = "routes: [{name: r, models: [m%s], rules: [{targets: a}]}]"
-    found = problems(SERVER + route % 1, SERVER + route % 2)
+    found = load_texts({"0.yaml": SERVER + route % 1, "1.yaml": SERVER + route % 2}).problems
     assert [(p.code, p.file) for p in found] == [("PS130", "1.yaml"), ("PS130", "1.yaml")]
     assert all("0.yaml:" in p.message for p in found)
 
 
-def test_a_rule_after_one_without_a_match_is_told_to_be_out_of_reach() -> None:
-    (problem,) = problems(rules("{targets: a}", "{match: {path: /x}, targets: a}"))
-    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS133", "routes[0].rules[1]")
+def test_a_name_is_taken_by_the_first_of_its_kind() -> None:
+    assembly = Assembly(Problems())
+    assert assembly.declare("thing", "a", Place("x", 1))
+    assert assembly.declare("other", "a", Place("x", 2))
+    assert not assembly.declare("thing", "a", Place("x", 3))
+    (problem,) = assembly.problems.all()
+    assert problem.message == "the thing 'a' was already defined at x:1"
 
 
-def test_a_rule_whose_matches_were_all_taken_is_told_to_be_out_of_reach() -> None:
-    match = "{match: {path: /x}, targets: a}"
-    assert [p.code for p in problems(rules(match, match, "{targets: a}"))] == ["PS133"]
+def test_a_name_from_a_variable_is_not_shown_when_it_is_taken() -> None:
+    assembly = Assembly(Problems())
+    assembly.declare("thing", "hunter2", Place("x", 1), hidden=True)
+    assembly.declare("thing", "hunter2", Place("x", 2), hidden=True)
+    assert "hunter2" not in assembly.problems.all()[0].message
 
 
-def test_a_rule_that_could_not_be_read_puts_no_other_out_of_reach() -> None:
-    assert [p.code for p in problems(rules("{match: {path: x}, targets: a}", "{targets: a}"))] == ["PS120"]
+def test_of_two_servers_of_one_name_the_first_stays() -> None:
+    assembly = Assembly(Problems())
+    assembly.add_server(ModelServer("a", (), model="first"))
+    assembly.add_server(ModelServer("a", (), model="second"))
+    assert assembly.servers["a"].model == "first"
 
 
-def test_a_route_is_told_when_one_before_it_takes_all_of_its_models() -> None:
-    both = (
-        "routes: [{name: one, models: [m, n], rules: [{targets: a}]}, {name: two, models: [n], rules: [{targets: a}]}]"
-    )
-    (problem,) = problems(SERVER + both)
-    assert (problem.code, problem.path) == ("PS134", "routes[1]")
+def test_the_older_comes_first_then_the_lesser_name_and_what_has_no_age_comes_last() -> None:
+    ages = [Age(1.0, "b/b"), Age(2.0, "a/a"), Age(2.0, "b/a"), Age(None, "a/a")]
+    for order in permutations(ages):
+        assert sorted(order, key=lambda age: age.rank) == ages
 
 
-def test_a_route_of_higher_priority_comes_first() -> None:
-    both = "routes: [{name: one, models: n, rules: [{targets: a}]},"
-    both += "{name: two, models: n, priority: 1, rules: [{targets: a}]}]"
-    (problem,) = problems(SERVER + both)
-    assert (problem.code, problem.path) == ("PS134", "routes[0]")
+def test_what_has_no_age_keeps_its_order() -> None:
+    ages = [Age(None, "b"), Age(None, "a")]
+    assert sorted(ages, key=lambda age: age.rank) == ages
 
 
-def test_a_route_passes_on_what_none_of_its_rules_matches() -> None:
-    both = "routes: [{name: one, models: n, rules: [{match: {path: /x}, targets: a}]},"
-    assert not problems(SERVER + both + "{name: two, models: n, rules: [{targets: a}]}]")
+def test_a_place_is_named_by_file_and_line() -> None:
+    assert where(Place("a.yaml", 3, 1)) == where(Origin("a.yaml", 3, 1, "")) == "a.yaml:3"

@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.loader import gather, load, load_texts
+from proxy.config.files import gather
+from proxy.config.loader import load, load_texts
 from proxy.config.problems import Problems
 from proxy.errors import Severity
 
@@ -113,11 +114,11 @@ def test_problems_of_all_files_are_told_at_once_from_top_to_end() -> None:
     assert places == [(file, line) for file in ("b.yaml", "a.yaml") for line in (1, 3, 3)]
 
 
-def test_a_kind_that_is_not_read_is_skipped_with_a_warning_that_names_it() -> None:
+def test_a_kind_that_says_nothing_about_routing_is_skipped_with_a_hint_that_names_it() -> None:
     result = load_texts({"a.yaml": f"apiVersion: v1\nkind: Service\n---\n{GOOD}"})
     assert result.config is not None
     (problem,) = result.problems
-    assert (problem.severity, problem.code) == (Severity.WARNING, "PS114")
+    assert (problem.severity, problem.code) == (Severity.HINT, "PS116")
     assert "Service" in problem.message
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.config.loader import load
 from proxy.config.settings import SettingsResult, load_settings, load_settings_text, locate_settings
-from proxy.config.spec import Limits, Listener, ListenerTls, LogSettings, Settings
+from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSettings, Settings
 from proxy.errors import Severity
 
 SAMPLES = Path(__file__).parents[2] / "config"
