@@ -14,7 +14,7 @@ import uvloop
 from aiohttp import web
 from hot_path import REQUEST, Transport
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.downstream.server import DownstreamServer

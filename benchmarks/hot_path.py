@@ -14,19 +14,18 @@ import time
 
 import uvloop
 
+from proxy.config.settings_spec import LogSettings, Settings
 from proxy.config.spec import (
     BodyCondition,
     Config,
     EndpointSpec,
     Exact,
     HeaderCondition,
-    LogSettings,
     Match,
     ModelServer,
     RateLimit,
     Route,
     Rule,
-    Settings,
     Target,
     Timeouts,
 )

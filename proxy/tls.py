@@ -3,7 +3,8 @@
 import ssl
 from pathlib import Path
 
-from proxy.config.spec import ListenerTls, UpstreamTls
+from proxy.config.settings_spec import ListenerTls
+from proxy.config.spec import UpstreamTls
 from proxy.errors import ConfigError, Problem, Severity
 
 PROTOCOLS = ["http/1.1"]

@@ -3,20 +3,24 @@
 import ast
 import json
 import re
+import shlex
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from proxy.cli.main import COMMANDS, load_command
+from proxy.cli.main import COMMANDS, build, load_command
 from proxy.config.codes import Code
 from proxy.config.loader import load_texts
 from proxy.config.settings import load_settings, load_settings_text
-from proxy.config.spec import Config, Settings
+from proxy.config.settings_spec import Settings
+from proxy.config.spec import Config
 from proxy.errors import Problem, RequestError, Severity, UpstreamError, UpstreamFailure
 from proxy.forwarding.exchange import Attempt, Exchange
-from proxy.forwarding.forwarder import as_request_error
+from proxy.forwarding.journey import as_request_error
 from proxy.runtime.reload import Outcome
 from proxy.telemetry.access_log import JsonLines, TextLines
 from proxy.telemetry.exposition import ControlFacts, ReportCollector
@@ -32,7 +36,7 @@ STRANGER = "zzzzzzzz"  # near no key, so that the problem lists all that are kno
 
 def section(heading: str) -> str:
     """The text below a heading, to the next one."""
-    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", README, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^##+ |\Z)", README, re.MULTILINE | re.DOTALL)
     assert found, f"the README has no section {heading!r}"
     return found[1]
 
@@ -40,7 +44,7 @@ def section(heading: str) -> str:
 def rows(text: str, head: str) -> list[list[str]]:
     """The rows of the table whose first column has this head."""
     lines = text.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {head} |"))
+    start = next((i for i, line in enumerate(lines) if line.startswith(f"| {head} |")), len(lines))
     table = []
     for line in lines[start + 2 :]:
         if not line.startswith("|"):
@@ -67,8 +71,10 @@ def blocks(language: str) -> list[str]:
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-ROUTE_SAMPLES = [block for block in blocks("yaml") if "servers:" in block]
-SETTINGS_SAMPLES = [block for block in blocks("yaml") if "servers:" not in block]
+# Parts of the samples in config/, which are shown under their file's name.
+EXCERPTS = [block for block in blocks("yaml") if block.startswith("# config/")]
+ROUTE_SAMPLES = [block for block in blocks("yaml") if "servers:" in block and block not in EXCERPTS]
+SETTINGS_SAMPLES = [block for block in blocks("yaml") if "servers:" not in block and block not in EXCERPTS]
 
 
 def test_the_readme_has_samples_of_both_kinds() -> None:
@@ -92,6 +98,83 @@ def test_a_sample_of_settings_has_no_problem(sample: str, tmp_path: Path) -> Non
     read = load_settings(str(tmp_path / "penstock.yaml"))
     assert read.problems == ()
     assert read.settings is not None
+
+
+@pytest.mark.parametrize("excerpt", EXCERPTS)
+def test_an_excerpt_stands_in_the_sample_that_it_names(excerpt: str) -> None:
+    name, _, text = excerpt.removeprefix("# ").partition("\n")
+    assert len(text) > 100
+    assert text in (ROOT / name).read_text()
+
+
+def test_the_sample_of_mixtrain_has_no_problem() -> None:
+    (sample,) = (block for block in blocks("json") if '"rules"' in block)
+    loaded = load_texts({"routing.json": sample})
+    assert loaded.problems == ()
+    assert loaded.config is not None
+
+
+def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(blocks("python")[0], "README.md", "exec"), {})
+    assert capsys.readouterr().out == "premium_users https://premium.modal.run\n"
+
+
+REQUESTS = """\
+{"model":"qwen"}
+{"headers":{"user-type":"premium"},"body":{"model":"qwen"}}
+{"model":"embed"}
+{"model":"gpt-5"}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the samples, a changed copy of one, and some requests."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    chat = (tmp_path / "config" / "routes" / "chat.yaml").read_text()
+    changed = chat.replace("weight: 70", "weight: 50").replace("weight: 30", "weight: 50")
+    (tmp_path / "chat.yaml").write_text(changed)
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next" / "chat.yaml").write_text(changed)
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "requests.jsonl").write_text(REQUESTS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_program_with_the_commands_words_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(blocks("python")[1], "README.md", "exec"), {})
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["chat premium", """(("header user-type is 'premium'",),)"""]
+    assert len(told) == 5
+
+
+SHOWN = [block for block in blocks("console") if block.startswith("$ penstock") and block.count("$ ") == 1]
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.splitlines()[0][2:60])
+def test_what_a_command_prints_is_what_is_shown(folder: Path, shown: str) -> None:
+    command, _, expected = shown.partition("\n")
+    run = CliRunner().invoke(build(), shlex.split(command)[2:], env={"COLUMNS": "160"})
+    told = run.output
+    for part in expected.split("…\n"):
+        assert part in told
+
+
+def test_there_are_commands_shown() -> None:
+    assert len(SHOWN) >= 5
+
+
+DIALECTS = sorted(folder for folder in (ROOT / "config" / "examples").iterdir())
+
+
+@pytest.mark.parametrize("folder", DIALECTS, ids=lambda folder: folder.name)
+def test_the_samples_of_a_dialect_have_no_problem_and_are_shown(folder: Path) -> None:
+    loaded = load_texts({file.name: file.read_text() for file in sorted(folder.iterdir())})
+    assert loaded.problems == ()
+    assert loaded.config is not None
+    assert loaded.config.routes
+    assert f"(config/examples/{folder.name})" in README
 
 
 def test_the_first_configuration_has_15_lines() -> None:
@@ -152,19 +235,39 @@ SETTINGS_MAPPINGS = {
 SERVER_MAPPINGS = {
     "": "servers: {{s: {{endpoints: [http://h], {}}}}}",
     "endpoints[].": "servers: {{s: {{endpoints: [{{url: http://h, {}}}]}}}}",
+    "select.": "servers: {{s: {{endpoints: [http://h], select: {{workload: w, {}}}}}}}",
+    "rewrites[].": "servers: {{s: {{endpoints: [http://h], rewrites: [{{targets: m, {}}}]}}}}",
+    "rewrites[].targets[].": "servers: {{s: {{endpoints: [http://h], rewrites: [{{targets: [{{model: m, {}}}]}}]}}}}",
     "timeout.": "servers: {{s: {{endpoints: [http://h], timeout: {{{}}}}}}}",
     "retries.": "servers: {{s: {{endpoints: [http://h], retries: {{{}}}}}}}",
     "rate_limit.": "servers: {{s: {{endpoints: [http://h], rate_limit: {{requests_per_second: 1, {}}}}}}}",
     "tls.": "servers: {{s: {{endpoints: [http://h], tls: {{{}}}}}}}",
+    "disaggregation.": "servers: {{s: {{endpoints: [http://h], disaggregation: {{{}}}}}}}",
+    "disaggregation.prefill.": "servers: {{s: {{endpoints: [http://h], disaggregation: {{prefill: {{{}}}}}}}}}",
+    "disaggregation.decode.": "servers: {{s: {{endpoints: [http://h], disaggregation: {{decode: {{{}}}}}}}}}",
+    "auth.": "servers: {{s: {{endpoints: [http://h], auth: {{{}}}}}}}",
+    "auth.jwt.": "servers: {{s: {{endpoints: [http://h], auth: {{jwt: {{{}}}}}}}}}",
+    "listener.": "servers: {{s: {{endpoints: [http://h], listener: {{port: 1, {}}}}}}}",
+    "credential.": "servers: {{s: {{endpoints: [http://h], credential: {{secret: a/b, key: k, {}}}}}}}",
 }
 ROUTE_MAPPINGS = {
     "": "routes: [{{name: r, rules: [{{targets: s}}], {}}}]",
+    "token_limit.": "routes: [{{name: r, rules: [{{targets: s}}], token_limit: {{{}}}}}]",
     "rules[].": "routes: [{{name: r, rules: [{{targets: s, {}}}]}}]",
     "rules[].targets[].": "routes: [{{name: r, rules: [{{targets: [{{server: s, {}}}]}}]}}]",
     "rules[].fallback[].": "routes: [{{name: r, rules: [{{targets: s, fallback: [{{server: s, {}}}]}}]}}]",
+    "rules[].shadow.": "routes: [{{name: r, rules: [{{targets: s, shadow: {{server: s, {}}}}}]}}]",
+    "rules[].analysis.": (
+        "routes: [{{name: r, rules: [{{targets: [s, s], analysis: {{threshold: 1, interval: 1, {}}}}}]}}]"
+    ),
+    "fallback[].": "routes: [{{name: r, rules: [{{targets: s}}], fallback: [{{server: s, {}}}]}}]",
 }
-MATCH_MAPPINGS = {"": "routes: [{{name: r, rules: [{{targets: s, match: {{{}}}}}]}}]"}
-TEST_MAPPINGS = {"": "routes: [{{name: r, rules: [{{targets: s, match: {{path: {{{}}}}}}}]}}]"}
+MATCH_MAPPINGS = {
+    "": "routes: [{{name: r, rules: [{{targets: s, match: {{{}}}}}]}}]",
+    "fields[].": "routes: [{{name: r, rules: [{{targets: s, match: {{fields: [{{{}}}]}}}}]}}]",
+}
+TEST_MAPPINGS = {"": "routes: [{{name: r, rules: [{{targets: s, match: {{headers: {{a: {{{}}}}}}}}}]}}]"}
+INVENTORY_MAPPINGS = {"": "endpoints: [{{address: h, {}}}]"}
 
 
 def settings_problems(document: str) -> tuple[Problem, ...]:
@@ -189,6 +292,7 @@ def known_keys(problems: tuple[Problem, ...]) -> set[str]:
         ("A route", "setting", route_problems, ROUTE_MAPPINGS),
         ("A match", "condition", route_problems, MATCH_MAPPINGS),
         ("A match", "test", route_problems, TEST_MAPPINGS),
+        ("Endpoints", "setting", route_problems, INVENTORY_MAPPINGS),
     ],
 )
 def test_every_setting_is_told_and_none_is_invented(
@@ -205,9 +309,10 @@ def test_every_setting_is_told_and_none_is_invented(
 
 
 def test_what_stands_at_the_top_of_a_route_file_is_told() -> None:
-    assert known_keys(route_problems(f"{STRANGER}: 1")) == {"servers", "routes"}
+    assert known_keys(route_problems(f"{STRANGER}: 1")) == {"servers", "routes", "endpoints"}
     assert "`servers`, a mapping" in section("Route files")
     assert "`routes`, a list" in section("Route files")
+    assert "`endpoints`, an inventory" in section("Route files")
 
 
 def told_defaults(heading: str, mappings: dict[str, str]) -> list[tuple[str, str]]:
@@ -323,14 +428,15 @@ def test_the_words_of_failures_that_are_no_code_are_told() -> None:
 
 
 def test_the_sample_of_an_error_is_true() -> None:
-    message = "no route serves the model 'gpt-5'"
+    message = "route not found: no route serves the model 'gpt-5'"
     error = RequestError(404, message, code="model_not_found", param="model")
-    assert json.loads(blocks("json")[0]) == json.loads(error_document(error, b"/v1/chat/completions"))
+    (sample,) = (block for block in blocks("json") if '"error"' in block)
+    assert json.loads(sample) == json.loads(error_document(error, b"/v1/chat/completions"))
 
 
 def test_the_words_of_retries_are_told() -> None:
     told = next(row[3] for row in rows(section("A server"), "setting") if row[0] == "`retries.on`")
-    assert set(quoted(told)) == {failure.value for failure in UpstreamFailure}
+    assert set(quoted(told)) == {failure.value for failure in UpstreamFailure} | {"4xx", "5xx"}
 
 
 # --- telemetry --------------------------------------------------------------------------------------------------------

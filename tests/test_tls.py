@@ -11,7 +11,8 @@ import pytest
 import trustme
 import uvloop
 
-from proxy.config.spec import ListenerTls, UpstreamTls
+from proxy.config.settings_spec import ListenerTls
+from proxy.config.spec import UpstreamTls
 from proxy.errors import ConfigError
 from proxy.tls import listener_context, reload_certificate, upstream_context
 

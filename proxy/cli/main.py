@@ -12,6 +12,13 @@ from proxy.runtime.version import own_version
 COMMANDS = {
     "serve": "Serve what the settings and the route files say.",
     "validate": "Tell every problem in route files, with file, line and column.",
+    "test": "Tell where a request would go, and why not elsewhere, without sending it.",
+    "coverage": "Tell which rules a set of requests reaches, or an access log.",
+    "explain": "Tell in words what route files say.",
+    "diff": "Tell what differs between two configurations, and which requests would go elsewhere.",
+    "create": "Write a route file to begin with.",
+    "convert": "Write route files of any kind as one native file.",
+    "schema": "Print the JSON Schema of route files and settings, for editors.",
     "demo": "Start simulated engines and the proxy before them, and show requests on their way.",
     "simulate": "Run a simulated vLLM or SGLang, to try things on.",
 }

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from proxy.config.settings import load_settings, locate_settings
-from proxy.config.spec import Settings
+from proxy.config.settings_spec import Settings
 from proxy.errors import ConfigError, Problem, Severity
 from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.sockets import BindError

@@ -119,11 +119,16 @@ def _judge_routes(paths: Sequence[str]) -> Verdict:
 
 def _print_text(verdict: Verdict, strict: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    for problem in verdict.problems:
+    print_problems(verdict.problems, console)
+    console.print(_summary(verdict, strict))
+
+
+def print_problems(problems: Sequence[Problem], console: Console) -> None:
+    """Each problem at its place, with its line of the file."""
+    for problem in problems:
         console.print(_headline(problem))
         for line in _excerpt(problem):
             console.print(line)
-    console.print(_summary(verdict, strict))
 
 
 def _headline(problem: Problem) -> Text:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import httptools
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.errors import RequestError
 from proxy.wire.fields import SpelledField
 from proxy.wire.repeated_head import RepeatedHead, learn

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.downstream.assembly import Request, RequestAssembly
 from proxy.errors import RequestError
 from proxy.wire.clock import Sweeper

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from aiohttp import web
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.errors import RequestError

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 from yarl import URL
 
-from proxy.config.spec import Listener
+from proxy.config.settings_spec import Listener
 from proxy.errors import Problem
 from proxy.runtime.reload import Outcome
 from proxy.runtime.sockets import bind, refuse_shared, spell

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import msgspec
 
 from proxy.access.rate_limit import LimiterSet
-from proxy.config.spec import Config, Listener, Settings
+from proxy.config.settings_spec import Listener, Settings
+from proxy.config.spec import Config
 from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.downstream.server import DownstreamServer
@@ -139,6 +140,7 @@ class App:
     async def close(self) -> None:
         """Stop at once."""
         await self._server.close()
+        await self._forwarder.close()
         self._registry.close()
         self._sweeper.stop()
         if self._access_log is not None:
@@ -327,10 +329,10 @@ async def _model_list(names: Sequence[str], pace: Pace) -> bytes:
 def _no_route(facts: Facts, request: Request) -> RequestError:
     """Says what was missing: a body that can be read, a model's name, or a route for it."""
     if facts.model is not None:
-        message = f"no route serves the model {facts.model[:200]!r}"
+        message = f"route not found: no route serves the model {facts.model[:200]!r}"
         return RequestError(404, message, code="model_not_found", param="model")
     is_json = b"json" in request.head.said.content_type
     if request.body and is_json and not facts.json:
         return RequestError(400, "the request's body is not a valid JSON object", code="invalid_json")
-    message = f"no route matches {facts.method} {facts.path[:200]!r}, and the request names no model"
+    message = f"route not found: no route matches {facts.method} {facts.path[:200]!r}, and the request names no model"
     return RequestError(404, message, code="no_route")

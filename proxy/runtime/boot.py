@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import uvloop
 
-from proxy.config.spec import Settings
+from proxy.config.settings_spec import Settings
 from proxy.errors import PenstockError
 from proxy.runtime.channel import Boot, Channel, ChannelClosedError, Command, Failed, open_for_worker
 from proxy.runtime.data_plane import Application, DataPlane, Grant, settle_garbage

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol, assert_never
 
-from proxy.config.spec import Config, Listener, Settings
+from proxy.config.settings_spec import Listener, Settings
+from proxy.config.spec import Config
 from proxy.errors import PenstockError
 from proxy.runtime.channel import (
     Applied,

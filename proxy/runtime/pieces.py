@@ -87,7 +87,7 @@ def _slices(items: Sequence[Item]) -> Iterator[tuple[Item, ...]]:
 
 def _weigh(item: Route | ModelServer) -> int:
     if isinstance(item, ModelServer):
-        return 1 + len(item.endpoints)
+        return 1 + len(item.endpoints) + len(item.rewrites)
     return 1 + sum(_weigh_rule(rule) for rule in item.rules)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 from typing import TypeVar, assert_never
 
-from proxy.config.spec import Settings
+from proxy.config.settings_spec import Settings
 from proxy.errors import PenstockError
 from proxy.runtime.channel import (
     Applied,

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxy.config.spec import Listener
+from proxy.config.settings_spec import Listener
 from proxy.errors import PenstockError
 
 

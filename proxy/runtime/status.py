@@ -8,7 +8,7 @@ import msgspec
 from proxy.errors import Problem
 from proxy.runtime.reading import Reading
 from proxy.runtime.reload import ReloadFacts
-from proxy.runtime.summary import ServerSummary
+from proxy.runtime.summary import RewriteSummary, ServerSummary
 from proxy.telemetry.report import EndpointReport, WorkerReport
 
 
@@ -57,13 +57,15 @@ class EndpointStatus(msgspec.Struct, frozen=True):
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
-    """A model server."""
+    """A model server; `refusal` says why it answers 501, if it does."""
 
     name: str
     engine: str
     model: str | None
     balance: str
     origin: str
+    rewrites: tuple[RewriteSummary, ...]
+    refusal: str | None
     in_flight: int
     endpoints: list[EndpointStatus]
 
@@ -158,6 +160,8 @@ def server_status(server: ServerSummary, seen: dict[tuple[str, str], list[Endpoi
         model=server.model,
         balance=server.balance,
         origin=server.origin,
+        rewrites=server.rewrites,
+        refusal=server.refusal,
         in_flight=sum(endpoint.in_flight for endpoint in endpoints),
         endpoints=endpoints,
     )

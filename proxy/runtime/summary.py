@@ -9,21 +9,25 @@ from proxy.config.spec import (
     Config,
     Contains,
     Exact,
+    FieldCondition,
     HeaderCondition,
     Match,
     MethodCondition,
     ModelServer,
+    OrAbsent,
     PathCondition,
     Prefix,
     Present,
     QueryCondition,
     Regex,
+    Rewrite,
     Route,
     Rule,
     Suffix,
     Target,
     ValueTest,
 )
+from proxy.routing.binding import refusal
 
 
 class EndpointSummary(msgspec.Struct, frozen=True):
@@ -33,8 +37,15 @@ class EndpointSummary(msgspec.Struct, frozen=True):
     weight: int
 
 
+class RewriteSummary(msgspec.Struct, frozen=True):
+    """What is sent in place of these models' names; of every other name where there are none."""
+
+    models: tuple[str, ...]
+    targets: dict[str, int]
+
+
 class ServerSummary(msgspec.Struct, frozen=True):
-    """A model server as configured, and where."""
+    """A model server as configured, and where. `refusal` says why it answers 501, if it does."""
 
     name: str
     engine: str
@@ -42,6 +53,8 @@ class ServerSummary(msgspec.Struct, frozen=True):
     balance: str
     endpoints: tuple[EndpointSummary, ...]
     origin: str
+    rewrites: tuple[RewriteSummary, ...] = ()
+    refusal: str | None = None
 
 
 class TargetSummary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,18 +69,22 @@ class RuleSummary(msgspec.Struct, frozen=True):
     """A rule: any of the matches, each with all of its conditions."""
 
     name: str
+    enabled: bool
     matches: tuple[tuple[str, ...], ...]
     targets: tuple[TargetSummary, ...]
     fallback: tuple[TargetSummary, ...]
+    shadow: TargetSummary | None
 
 
 class RouteSummary(msgspec.Struct, frozen=True):
-    """A route as configured, and where."""
+    """A route as configured, and where. `kind` is that of the document that it was."""
 
     name: str
+    kind: str
     models: tuple[str, ...]
     adapters: tuple[str, ...]
     rules: tuple[RuleSummary, ...]
+    fallback: tuple[TargetSummary, ...]
     origin: str
 
 
@@ -94,10 +111,12 @@ def describe(condition: Condition) -> str:
             return f"path {_kind(test)}{_value(test)}"
         case MethodCondition(methods):
             return f"method {', '.join(sorted(methods))}"
+        case FieldCondition(field, operator, _):
+            return f"field {field} {operator.value}"
 
 
 def _kind(test: ValueTest) -> str:
-    return type(test).__name__.lower()
+    return f"absent or {_kind(test.test)}" if isinstance(test, OrAbsent) else type(test).__name__.lower()
 
 
 def _value(test: ValueTest) -> str:
@@ -108,6 +127,8 @@ def _value(test: ValueTest) -> str:
             return f" {pattern}"
         case Exact(value) | Prefix(value) | Suffix(value) | Contains(value):
             return f" {value}"
+        case OrAbsent(inner):
+            return _value(inner)
 
 
 def _server(server: ModelServer) -> ServerSummary:
@@ -118,15 +139,23 @@ def _server(server: ModelServer) -> ServerSummary:
         balance=server.balance.value,
         endpoints=tuple(EndpointSummary(endpoint.address, endpoint.weight) for endpoint in server.endpoints),
         origin=_place(server.origin.file, server.origin.line),
+        rewrites=tuple(_rewrite(rewrite) for rewrite in server.rewrites),
+        refusal=refusal(server),
     )
+
+
+def _rewrite(rewrite: Rewrite) -> RewriteSummary:
+    return RewriteSummary(rewrite.models, {target.model: target.weight for target in rewrite.targets})
 
 
 def _route(route: Route) -> RouteSummary:
     return RouteSummary(
         name=route.name,
+        kind=route.kind,
         models=route.models,
         adapters=route.adapters,
         rules=tuple(_rule(rule) for rule in route.rules),
+        fallback=tuple(_unweighted(target) for target in route.fallback),
         origin=_place(route.origin.file, route.origin.line),
     )
 
@@ -134,9 +163,11 @@ def _route(route: Route) -> RouteSummary:
 def _rule(rule: Rule) -> RuleSummary:
     return RuleSummary(
         name=rule.name,
+        enabled=rule.enabled,
         matches=tuple(_match(match) for match in rule.matches),
         targets=tuple(_target(target) for target in rule.targets),
-        fallback=tuple(TargetSummary(target.server, None, target.model) for target in rule.fallback),
+        fallback=tuple(_unweighted(target) for target in rule.fallback),
+        shadow=None if rule.shadow is None else _unweighted(rule.shadow.target),
     )
 
 
@@ -146,6 +177,10 @@ def _match(match: Match) -> tuple[str, ...]:
 
 def _target(target: Target) -> TargetSummary:
     return TargetSummary(target.server, target.weight, target.model)
+
+
+def _unweighted(target: Target) -> TargetSummary:
+    return TargetSummary(target.server, None, target.model)
 
 
 def _place(file: str, line: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 
-from proxy.config.spec import Listener, Settings
+from proxy.config.settings_spec import Listener, Settings
 from proxy.errors import ConfigError, Problem, Severity
 from proxy.runtime.admin import AdminServer
 from proxy.runtime.channel import ReloadCertificates, ReopenLogs

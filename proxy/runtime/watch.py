@@ -12,7 +12,7 @@ from pathlib import Path
 
 from watchfiles import awatch
 
-from proxy.config.loader import LARGEST_FILE
+from proxy.config.files import LARGEST_FILE
 
 SUFFIXES = (".yaml", ".yml", ".json")
 SKIPPED_BEGINNINGS = (".", "#", "~")  # editors' swap files and copies

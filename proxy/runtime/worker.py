@@ -2,7 +2,7 @@
 
 import sys
 
-from proxy.config.spec import Settings
+from proxy.config.settings_spec import Settings
 from proxy.runtime.app import App
 from proxy.runtime.boot import run_worker
 from proxy.runtime.data_plane import Application

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from proxy.config.spec import Settings
+from proxy.config.settings_spec import Settings
 from proxy.runtime.channel import Command
 from proxy.runtime.process import WORKER, WorkerFailedError, WorkerProcess, WorkerRefusedError, spawn
 from proxy.runtime.reading import Reading

@@ -92,6 +92,7 @@ class TextLines:
             f" ttfb={'-' if first_byte is None else f'{(first_byte - started) * 1000:.1f}ms'}"
             f" model={'-' if model is None else field[model]}"
             f"{self._routes[exchange.route, exchange.rule]}{self._places[exchange.server, exchange.endpoint]}"
+            f" sent={'-' if exchange.sent_model is None else field[exchange.sent_model]}"
             f" in={exchange.bytes_in} out={exchange.bytes_out}"
             f" id={identity if identity.isalnum() and identity.isascii() else escape_field(identity, LONGEST_FIELD)}"
             f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}\n"
@@ -131,6 +132,7 @@ class JsonLines:
             "rule": exchange.rule,
             "server": exchange.server,
             "endpoint": exchange.endpoint,
+            "sent_model": None if exchange.sent_model is None else exchange.sent_model[:LONGEST_FIELD],
             "bytes_in": exchange.bytes_in,
             "bytes_out": exchange.bytes_out,
             "failure": exchange.failure,

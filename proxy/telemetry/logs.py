@@ -7,7 +7,7 @@ from typing import TextIO
 
 import orjson
 
-from proxy.config.spec import LogSettings
+from proxy.config.settings_spec import LogSettings
 from proxy.telemetry.safe_text import escape_message
 
 # Their narration of each connection is of use to nobody but their authors.

@@ -141,6 +141,6 @@ def test_no_file_drives_the_terminal(folder: Path) -> None:
     status, output = run("routes")
     assert status == 1
     assert "PS101" in output
-    assert "PS114" in output
+    assert "PS116" in output
     assert "\x1b" not in output
     assert "\nforged" not in output

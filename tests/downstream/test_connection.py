@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.downstream.connection import LINGER, MAX_PIPELINED, DownstreamConnection
 from tests.downstream.visits import Visit, chunked, get, post
 from tests.transports import pieces

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.downstream.server import DownstreamServer

@@ -3,7 +3,7 @@
 import re
 from typing import Any, cast
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.downstream.assembly import Request
 from proxy.downstream.connection import DownstreamConnection
 from proxy.errors import RequestError

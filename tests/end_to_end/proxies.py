@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.config.loader import load_texts
-from proxy.config.spec import Config, Listener, LogSettings, Settings
+from proxy.config.settings_spec import Listener, LogSettings, Settings
+from proxy.config.spec import Config
 from proxy.runtime.app import App
 from proxy.runtime.sockets import bind
 from proxy.telemetry.report import EndpointReport
@@ -33,20 +34,20 @@ class Proxy:
         """What is going on at an endpoint."""
         return next(endpoint for endpoint in self.app.report().endpoints if endpoint.address == url)
 
-    async def apply(self, text: str) -> None:
+    async def apply(self, routes: str | Config) -> None:
         """Put another configuration in force."""
-        await self.app.apply(config_of(text))
+        await self.app.apply(config_of(routes))
 
 
 @asynccontextmanager
-async def proxy_of(text: str, settings: Settings = QUIET) -> AsyncIterator[Proxy]:
-    """A proxy with this route file."""
+async def proxy_of(routes: str | Config, settings: Settings = QUIET) -> AsyncIterator[Proxy]:
+    """A proxy with this route file, or with a configuration that was made of several."""
     app = App(settings)
     listener = replace(settings.listeners[0], host="127.0.0.1", port=0)
     sock = bind(listener, shared=False)
     try:
         await app.start()
-        await app.apply(config_of(text))
+        await app.apply(config_of(routes))
         await app.serve([(sock, listener)])
         yield Proxy(app, sock.getsockname()[1], listener.tls is not None)
     finally:
@@ -56,15 +57,17 @@ async def proxy_of(text: str, settings: Settings = QUIET) -> AsyncIterator[Proxy
 def start_proxy(stack: AsyncExitStack) -> StartProxy:
     """What starts proxies that stop with the stack."""
 
-    async def start(text: str, **changes: Any) -> Proxy:
-        return await stack.enter_async_context(proxy_of(text, replace(QUIET, **changes)))
+    async def start(routes: str | Config, **changes: Any) -> Proxy:
+        return await stack.enter_async_context(proxy_of(routes, replace(QUIET, **changes)))
 
     return start
 
 
-def config_of(text: str) -> Config:
+def config_of(routes: str | Config) -> Config:
     """The configuration that a route file says, which must be right."""
-    result = load_texts({"routes.yaml": text})
+    if isinstance(routes, Config):
+        return routes
+    result = load_texts({"routes.yaml": routes})
     assert result.config is not None, "\n".join(map(str, result.problems))
     return result.config
 

@@ -41,7 +41,7 @@ async def test_the_demo_shows_rules_the_split_and_a_stream_and_ends(unused_tcp_p
     assert rows["model qwen"][3] == {"stable": "200 qwen-7b", "canary": "200 qwen-7b-next"}[rows["model qwen"][1]]
     assert rows["user-type: premium"] == ["chat / premium", "premium", endpoint, "200 qwen-72b"]
     assert rows["model qwen-72b"] == ["large / by-model", "premium", endpoint, "200 qwen-72b"]
-    assert rows["model gpt-5"] == ["-", "-", "-", "404 no route serves the model 'gpt-5'"]
+    assert rows["model gpt-5"] == ["-", "-", "-", "404 route not found: no route serves the model 'gpt-5'"]
     assert f"http://{endpoint}" in rows["premium"]
     assert "stable: 7, canary: 3" in text
     assert "24 tokens, the first after " in text

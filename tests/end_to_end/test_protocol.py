@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from proxy.simulator.running import RunningEngine
 from tests.end_to_end.engines import RawConnection, StartEngine, raw_engine
 from tests.end_to_end.patience import stopwatch, until

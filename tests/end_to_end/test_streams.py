@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from proxy.config.spec import Limits
+from proxy.config.settings_spec import Limits
 from tests.end_to_end.engines import RawConnection, StartEngine, raw_engine
 from tests.end_to_end.patience import stopwatch, until
 from tests.end_to_end.proxies import StartProxy, one_route
@@ -308,7 +308,7 @@ def resident(pid: int) -> int:
 
 
 async def test_a_slow_reader_stalls_its_engine_and_gets_all_of_it_in_the_end(proxy: StartProxy) -> None:
-    flood = Flood(24 * 1024 * 1024)
+    flood = Flood(64 * 1024 * 1024)
     async with raw_engine(flood) as engine:
         front = await proxy(one_route(engine.url, server="timeout: {idle: 1s}"))
         async with raw_client(front.port) as client:
@@ -316,10 +316,10 @@ async def test_a_slow_reader_stalls_its_engine_and_gets_all_of_it_in_the_end(pro
             await client.head()
             await standstill(flood)
             held = flood.sent
-            assert held < 16 * 1024 * 1024, "the proxy took more than sockets hold"
+            assert held < 48 * 1024 * 1024, "the proxy took more than sockets hold"
             await asyncio.sleep(1.5)
             assert flood.sent == held
-            assert await read_all(client) == 24 * 1024 * 1024
+            assert await read_all(client) == 64 * 1024 * 1024
     assert front.in_flight == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from openai import AsyncOpenAI
 
-from proxy.config.spec import ListenerTls
+from proxy.config.settings_spec import ListenerTls
 from proxy.simulator.running import RunningEngine
 from tests.end_to_end.engines import RawConnection, StartEngine, raw_engine
 from tests.end_to_end.patience import until, until_told
@@ -186,15 +186,15 @@ async def test_a_renewed_certificate_is_noticed_on_disk(
 
 
 async def test_a_slow_reader_over_tls_stalls_its_engine(proxy: StartProxy, files: Files, authority: trustme.CA) -> None:
-    flood = Flood(24 * 1024 * 1024)
+    flood = Flood(64 * 1024 * 1024)
     async with raw_engine(flood) as engine:
         front = await secure(proxy, one_route(engine.url), files)
         async with raw_client(front.port, client_side(authority)) as client:
             client.post(chat(stream=True))
             await client.head()
             await standstill(flood)
-            assert flood.sent < 16 * 1024 * 1024
-            assert await read_all(client) == 24 * 1024 * 1024
+            assert flood.sent < 48 * 1024 * 1024
+            assert await read_all(client) == 64 * 1024 * 1024
 
 
 async def test_a_client_that_leaves_over_tls_ends_its_request_at_once(

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from proxy.config.spec import Config, Settings
+from proxy.config.settings_spec import Settings
+from proxy.config.spec import Config
 from proxy.runtime.boot import run_worker
 from proxy.runtime.data_plane import Grant
 from proxy.telemetry.report import MetricsSnapshot, WorkerReport

@@ -5,7 +5,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from proxy.config.spec import Listener
+from proxy.config.settings_spec import Listener
 from proxy.errors import Problem, Severity
 from proxy.runtime.admin import AdminServer, build, is_loopback, is_own_name
 from proxy.runtime.reading import Reading

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from proxy.config.spec import Config, EndpointSpec, ModelServer, Route, Settings
+from proxy.config.settings_spec import Settings
+from proxy.config.spec import Config, EndpointSpec, ModelServer, Route
 from proxy.runtime.channel import (
     Applied,
     CertificatesReloaded,

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from proxy.config.spec import Listener
+from proxy.config.settings_spec import Listener
 from proxy.runtime.sockets import BindError, bind_all, close_all, spell
 
 

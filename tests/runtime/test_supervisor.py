@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.spec import Listener, ListenerTls, Settings
+from proxy.config.settings_spec import Listener, ListenerTls, Settings
 from proxy.errors import ConfigError
 from proxy.runtime.reload import Outcome
 from proxy.runtime.supervisor import Commands, Supervisor

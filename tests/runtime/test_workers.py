@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.spec import Listener, Settings
+from proxy.config.settings_spec import Listener, Settings
 from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.processors import count_processors
 from proxy.runtime.reading import Reading

@@ -29,7 +29,8 @@ def text_line(exchange: Exchange) -> str:
 def test_a_text_line_tells_the_whole_story(exchange: Make) -> None:
     assert text_line(exchange()) == (
         "2026-11-20T13:37:38.123Z 10.0.0.9 POST /v1/chat/completions 200 12.3ms ttfb=4.5ms model=qwen"
-        " route=chat/default server=qwen-7b endpoint=http://10.0.0.11:8000 in=850 out=600 id=0a1b2c tries=1 failure=-\n"
+        " route=chat/default server=qwen-7b endpoint=http://10.0.0.11:8000 sent=-"
+        " in=850 out=600 id=0a1b2c tries=1 failure=-\n"
     )
 
 
@@ -44,7 +45,7 @@ def test_what_did_not_happen_is_a_dash(exchange: Make) -> None:
         "attempts": [],
     }
     line = text_line(exchange(**nothing, status=404, failure="no-route"))
-    assert " 404 12.3ms ttfb=- model=- route=- server=- endpoint=- in=" in line
+    assert " 404 12.3ms ttfb=- model=- route=- server=- endpoint=- sent=- in=" in line
     assert line.endswith(" tries=0 failure=no-route\n")
 
 
@@ -62,7 +63,7 @@ def test_no_client_can_forge_a_text_line(client: str, method: str, target: str, 
     assert line.endswith("\n")
     assert line[:-1].isprintable()
     names = [field.partition("=")[0] for field in line.split(" ")[6:]]
-    assert names == ["ttfb", "model", "route", "server", "endpoint", "in", "out", "id", "tries", "failure"]
+    assert names == ["ttfb", "model", "route", "server", "endpoint", "sent", "in", "out", "id", "tries", "failure"]
 
 
 @given(client=ANYTHING, method=ANYTHING, target=ANYTHING, model=ANYTHING, identity=ANYTHING)

@@ -9,7 +9,7 @@ import sys
 import orjson
 import pytest
 
-from proxy.config.spec import LogSettings
+from proxy.config.settings_spec import LogSettings
 from proxy.telemetry.logs import event_handler
 
 FORGED = "made up\n2026-01-01T00:00:00.000Z error penstock: forged\x1b[2J\u202e"
@@ -58,7 +58,7 @@ def test_an_exceptions_text_cannot_forge_an_event(form: str) -> None:
 def test_the_set_up_logs_to_standard_error_from_its_level_on() -> None:
     program = (
         "import logging\n"
-        "from proxy.config.spec import LogSettings\n"
+        "from proxy.config.settings_spec import LogSettings\n"
         "from proxy.telemetry.logs import set_up_logging\n"
         "for _ in range(2): set_up_logging(LogSettings(level='info'))\n"
         "logging.getLogger('penstock').debug('unseen')\n"

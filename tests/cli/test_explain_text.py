@@ -1,0 +1,104 @@
+"""What a route, a rule and a server say is told in lines."""
+
+from dataclasses import replace
+
+from proxy.cli.explain_text import overview, route_lines, rule_lines, server_lines
+from proxy.config.spec import (
+    Analysis,
+    Config,
+    Credential,
+    Disaggregation,
+    ModelServer,
+    Objective,
+    RateLimit,
+    Retries,
+    Rewrite,
+    RewriteTarget,
+    Route,
+    Rule,
+    Selector,
+    Shadow,
+    Target,
+    Timeouts,
+    TokenLimit,
+    UpstreamTls,
+)
+from proxy.routing.description import describe
+
+SERVER = ModelServer("s", (), retries=Retries(0), timeouts=Timeouts(1.0))
+RULE = Rule(
+    "r", (Target("s"),), description="For all", shadow=Shadow(Target("s", model="m"), 3), analysis=Analysis(99.0, 60.0)
+)
+ROUTE = Route(
+    "chat",
+    (RULE,),
+    ("m",),
+    ("lora",),
+    5,
+    (Target("s"),),
+    TokenLimit(1, 2),
+    "A route",
+    "ModelRoute",
+)
+
+
+def test_a_route_is_told() -> None:
+    found = describe(Config({"s": SERVER}, (ROUTE,)))
+    assert route_lines(found.routes[0]) == [
+        "A route",
+        "kind: ModelRoute",
+        "models: m",
+        "adapters, sent under their own names: lora",
+        "priority: 5",
+        "token limit: 1 tokens in and 2 tokens out per second (not enforced)",
+        "fallback, after all rules of all routes: s",
+    ]
+    assert ("Name", "chat") in overview(found, ["a.yaml"])
+
+
+def test_a_rule_is_told() -> None:
+    found = describe(Config({"s": SERVER}, (ROUTE,)))
+    assert rule_lines(found.routes[0].rules[0]) == [
+        "For all",
+        "always",
+        "→ s",
+        "shadow: s (model m), at most 3 at once",
+        "canary analysis: threshold 99.0, interval 60.0 (not enforced)",
+        "timeouts: connect 1s; retries: none",
+    ]
+
+
+def test_a_server_is_told() -> None:
+    server = replace(
+        SERVER,
+        model="m",
+        missing=True,
+        selector=Selector(labels=(("app", "a"),)),
+        rewrites=(Rewrite((RewriteTarget("v1"),), ("a",)),),
+        restore_model=True,
+        headers=(("x-a", "b"), ("api-key", "k")),
+        rate_limit=RateLimit(5.0, 10),
+        objectives=(Objective("urgent", 9),),
+        disaggregation=Disaggregation("g", (("role", "p"),), (("role", "d"),)),
+        tls=UpstreamTls(ca="/ca.pem"),
+        credential=Credential("default/key", "token"),
+    )
+    assert server_lines(describe(Config({"s": server}, ())).servers[0]) == [
+        "no file defines it: its requests get 503",
+        "engine: openai",
+        "model: m",
+        "endpoints, least-request: none, its requests get 503",
+        "looks for: labels app=a in the namespace default",
+        "rewrites: a → v1",
+        "answers bear the client's own model name",
+        "sets the header x-a: b",
+        "sets the header api-key: ***",
+        "timeouts: connect 1s",
+        "retries: none; budget: 20%",
+        "rate limit: 5 requests per second, 10 at once",
+        "priority of urgent: 9",
+        "prefill and decode apart: group key g, prefill labels role=p, decode labels role=d",
+        "TLS: ca /ca.pem, verify yes",
+        "asks for a credential from the secret default/key",
+        "not asked, 501: the model server 's' asks for a credential from a secret, which this version does not enforce",
+    ]
