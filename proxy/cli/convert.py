@@ -13,7 +13,7 @@ from proxy.cli.printing import fail, warn
 from proxy.cli.validate import print_problems
 from proxy.config.files import reason
 from proxy.config.loader import load
-from proxy.config.writing import write_native
+from proxy.config.writing.document import write_native
 
 
 class Form(StrEnum):

@@ -10,7 +10,7 @@ from proxy.cli.printing import warn
 from proxy.cli.reading import ask
 from proxy.config.loader import load_texts
 from proxy.config.spec import Config, Rule, Target
-from proxy.config.writing import write_native
+from proxy.config.writing.document import write_native
 from proxy.errors import Severity
 from proxy.mixtrain.models import (
     SHADOW_TARGETS,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from proxy.config.yaml_writing import text
+from proxy.config.writing.yaml_text import text
 from proxy.mixtrain.models import ConditionOperator, RoutingCondition, RoutingConfig, RoutingRule, RoutingTarget
 
 

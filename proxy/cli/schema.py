@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.config.schema import Part, json_schema
+from proxy.config.schema.document import Part, json_schema
 
 
 def schema(

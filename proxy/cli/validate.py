@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from proxy.config.document import parse_documents
 from proxy.config.loader import load
 from proxy.config.problems import Problems
 from proxy.config.settings import holds_settings, load_settings, locate_settings
+from proxy.config.text.document import parse_documents
 from proxy.errors import Problem, Severity
 from proxy.telemetry.safe_text import escape_message
 

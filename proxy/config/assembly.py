@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from math import inf
 
 from proxy.config.codes import Code
-from proxy.config.nodes import Place, ScalarNode, quoted, shown
 from proxy.config.problems import Problems
 from proxy.config.spec import InventoryEntry, ModelServer, Origin, Rewrite, Route
+from proxy.config.text.nodes import Place, ScalarNode, quoted, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,14 @@ from difflib import get_close_matches
 
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
-from proxy.config.fields import Fields
-from proxy.config.httproute import read_http_route
-from proxy.config.inference import read_objective, read_rewrite
-from proxy.config.kinds import mismatch
-from proxy.config.mixtrain import is_mixtrain, read_mixtrain
-from proxy.config.modelroute import read_model_route
-from proxy.config.modelserver import read_model_server
-from proxy.config.native import KEYS, read_native
-from proxy.config.nodes import ListNode, MappingNode, Node, ScalarNode, described, shown
-from proxy.config.pods import read_pod
-from proxy.config.pool import read_pool
-from proxy.config.provider import read_provider
-from proxy.config.resources import (
+from proxy.config.inference.http_route import read_http_route
+from proxy.config.inference.pool import read_pool
+from proxy.config.inference.rewrites import read_objective, read_rewrite
+from proxy.config.kthena.model_route import read_model_route
+from proxy.config.kthena.model_server import read_model_server
+from proxy.config.kthena.provider import read_provider
+from proxy.config.kubernetes.pods import read_pod
+from proxy.config.kubernetes.resources import (
     INFERENCE_GROUPS,
     MODEL_GROUPS,
     POOL_GROUPS,
@@ -26,7 +21,12 @@ from proxy.config.resources import (
     is_definition,
     read_resource,
 )
+from proxy.config.mixtrain.document import is_mixtrain, read_mixtrain
+from proxy.config.native.document import KEYS, read_native
 from proxy.config.settings import holds_settings
+from proxy.config.text.nodes import ListNode, MappingNode, Node, ScalarNode, described, shown
+from proxy.config.values.fields import Fields
+from proxy.config.values.kinds import mismatch
 
 # How alike a kind must be to one of ours to be taken for a slip (difflib's ratio). ModelServing and ModelInfer, which
 # are kinds of their own, are 0.78 and 0.67 like ModelServer; ModelRout is 0.95 like ModelRoute.

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from proxy.config.codes import Code
-from proxy.config.kinds import alternatives
 from proxy.config.problems import Problems
 from proxy.config.selection import Inventory
 from proxy.config.spec import InventoryEntry, ModelServer, Origin, Selector
+from proxy.config.values.kinds import alternatives
 
 # As many names as a person reads in a line.
 _MOST_NAMES = 5

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proxy.config.codes import Code
-from proxy.config.nodes import Place
 from proxy.config.problems import Problems
+from proxy.config.text.nodes import Place
 
 SUFFIXES = (".yaml", ".yml", ".json")
 LARGEST_FILE = 64 * 1024 * 1024

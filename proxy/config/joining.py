@@ -8,10 +8,10 @@ from proxy.config.assembly import Age, Assembly, FoundRoute, ObjectiveDocument, 
 from proxy.config.checks import check_reach, check_rewrites, check_rules, check_use
 from proxy.config.codes import Code
 from proxy.config.endpoint_checks import check_endpoints, check_selected
-from proxy.config.nodes import Place
-from proxy.config.policies import WIDEST_TIMEOUTS
 from proxy.config.selection import Inventory
 from proxy.config.spec import Config, ModelServer, Objective, Route, Rule, Target
+from proxy.config.text.nodes import Place
+from proxy.config.values.policies import WIDEST_TIMEOUTS
 
 LAST = -1_000_001
 """The priority of what takes everything that nothing else takes: below the lowest number that a file can give."""

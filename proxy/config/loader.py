@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
 from proxy.config.dialects import read_document
-from proxy.config.document import parse_documents
 from proxy.config.files import gather, read_texts
 from proxy.config.joining import config_of
-from proxy.config.nodes import Place
 from proxy.config.problems import Problems
 from proxy.config.spec import Config
+from proxy.config.text.document import parse_documents
+from proxy.config.text.nodes import Place
 from proxy.errors import Problem
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from proxy.config.codes import Code
-from proxy.config.nodes import Place, shown
 from proxy.config.spec import Origin
+from proxy.config.text.nodes import Place, shown
 from proxy.errors import Problem, Severity
 
 # difflib compares a word with every candidate. Both bounds keep a file with thousands of slips from taking minutes.

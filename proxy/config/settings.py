@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from proxy.config.addresses import bound_address, network
 from proxy.config.codes import Code
-from proxy.config.document import parse_documents
-from proxy.config.fields import Fields, fields_of
-from proxy.config.kinds import (
+from proxy.config.problems import Problems
+from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSettings, Settings
+from proxy.config.text.document import parse_documents
+from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode
+from proxy.config.values.addresses import bound_address, network
+from proxy.config.values.fields import Fields, fields_of
+from proxy.config.values.kinds import (
     beside,
     boolean,
     choice,
@@ -24,10 +27,7 @@ from proxy.config.kinds import (
     text,
     whole,
 )
-from proxy.config.nodes import ListNode, MappingNode, Node, Place, ScalarNode
-from proxy.config.policies import together
-from proxy.config.problems import Problems
-from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSettings, Settings
+from proxy.config.values.policies import together
 from proxy.errors import Problem
 
 PLACES = ("penstock.yaml", "config/penstock.yaml")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from proxy.config.policies import completed
 from proxy.config.spec import Config, ModelServer, Origin, Retries, Rewrite, Route, Rule, Target, Timeouts
+from proxy.config.values.policies import completed
 from proxy.routing import wording
 from proxy.routing.binding import refusal
 from proxy.routing.changes import said

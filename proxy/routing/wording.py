@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from proxy.config.spec import ModelServer, RateLimit, Retries, Rule, Selector, Timeouts, TokenLimit
-from proxy.config.units import format_duration
+from proxy.config.values.units import format_duration
 
 # Their values are credentials more often than not.
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie"})

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from proxy.cli.schema import schema
-from proxy.config.schema import Part, json_schema
+from proxy.config.schema.document import Part, json_schema
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from proxy.config.joining import LAST
-from proxy.config.policies import MOST_RETRIES, completed
 from proxy.config.selection import Inventory
 from proxy.config.spec import (
     NOWHERE,
@@ -53,7 +52,8 @@ from proxy.config.spec import (
     UpstreamTls,
     ValueTest,
 )
-from proxy.config.units import LONGEST_SECONDS
+from proxy.config.values.policies import MOST_RETRIES, completed
+from proxy.config.values.units import LONGEST_SECONDS
 from proxy.operators import Operator
 
 # --- comparing --------------------------------------------------------------------------------------------------------

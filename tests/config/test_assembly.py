@@ -4,9 +4,9 @@ from itertools import permutations
 
 from proxy.config.assembly import Age, Assembly, where
 from proxy.config.loader import load_texts
-from proxy.config.nodes import Place
 from proxy.config.problems import Problems
 from proxy.config.spec import ModelServer, Origin
+from proxy.config.text.nodes import Place
 
 SERVER = "servers: {a: {endpoints: [http://h:1]}}\n"
 
