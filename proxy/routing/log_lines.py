@@ -15,7 +15,7 @@ _ACCESS_LINE = re.compile(
 )
 _EVENT_LINE = re.compile(r"\S+T\S+Z (?:debug|info|warning|error|critical) \S+: | {4}\S")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
-_ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)
+_ORIGIN = re.compile(r"\Ahttps?://[^/]*", re.IGNORECASE)
 
 # What the proxy answers by itself (proxy/runtime/app.py), so that no route is asked.
 ANSWERED_HERE = frozenset({"/health", "/ready", "/v1/models"})
