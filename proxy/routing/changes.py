@@ -6,7 +6,18 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
-from proxy.config.spec import Match, Origin, RateLimit, Retries, Selector, Shadow, Target, Timeouts, TokenLimit
+from proxy.config.spec import (
+    Analysis,
+    Match,
+    Origin,
+    RateLimit,
+    Retries,
+    Selector,
+    Shadow,
+    Target,
+    Timeouts,
+    TokenLimit,
+)
 from proxy.routing import wording
 from proxy.routing.explain import describe
 
@@ -136,6 +147,8 @@ def said(value: object) -> str:
 
 def _said_of_parts(value: object) -> str:
     match value:
+        case Analysis():
+            return wording.analysis(value)
         case Target():
             return target_words(value)
         case Shadow():

@@ -173,7 +173,7 @@ def _rule(rule: Rule, servers: Mapping[str, ModelServer]) -> RuleDescription:
         fallback=tuple(_target(target, rule, servers) for target in rule.fallback),
         shadow=None if rule.shadow is None else _target(rule.shadow.target, rule, servers),
         shadow_in_flight=None if rule.shadow is None else rule.shadow.max_in_flight,
-        analysis=None if rule.analysis is None else said(rule.analysis),
+        analysis=None if rule.analysis is None else wording.analysis(rule.analysis),
         origin=rule.origin,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from proxy.config.spec import ModelServer, RateLimit, Retries, Rule, Selector, Timeouts, TokenLimit
+from proxy.config.spec import Analysis, ModelServer, RateLimit, Retries, Rule, Selector, Timeouts, TokenLimit
 from proxy.config.values.units import format_duration
 
 # Their values are credentials more often than not.
@@ -119,6 +119,11 @@ def token_limit(terms: TokenLimit) -> str:
     named = {"in": terms.input_tokens, "out": terms.output_tokens}
     counts = " and ".join(f"{value:,} tokens {name}" for name, value in named.items() if value is not None)
     return f"{counts or 'no tokens'} per {terms.unit}{f', shared by {terms.redis}' if terms.redis else ''}"
+
+
+def analysis(terms: Analysis) -> str:
+    """How a canary is judged."""
+    return f"at least {terms.threshold:g}% of its requests must succeed in each {format_duration(terms.interval)}"
 
 
 def labels(pairs: Iterable[tuple[str, str]]) -> str:

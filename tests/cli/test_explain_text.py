@@ -63,7 +63,7 @@ def test_a_rule_is_told() -> None:
         "always",
         "→ s",
         "shadow: s (model m), at most 3 at once",
-        "canary analysis: threshold 99.0, interval 60.0 (not enforced)",
+        "canary analysis: at least 99% of its requests must succeed in each 1m (not enforced)",
         "timeouts: connect 1s; retries: none",
     ]
 

@@ -84,7 +84,7 @@ def test_a_secret_that_differs_is_not_shown() -> None:
         (TokenLimit(5, 6), "5 tokens in and 6 tokens out per second"),
         (Selector("n"), "any endpoint in the namespace n"),
         (Shadow(Target("s"), 3), "s, at most 3 at once"),
-        (Analysis(99.0, 60.0), "threshold 99.0, interval 60.0"),
+        (Analysis(99.0, 60.0), "at least 99% of its requests must succeed in each 1m"),
         (UpstreamTls(ca="/a"), "ca /a, verify yes"),
         ((("a", "b"), ("c", "d")), "a=b, c=d"),
         (frozenset({"b", "a"}), "a, b"),
