@@ -6,6 +6,7 @@ from proxy.routing.rewriting import Rewriter
 from proxy.routing.split import Split
 from proxy.routing.table import BoundShadow, BoundTarget, Parts, RouteMatch, RoutingTable
 
+_UNSET = Timeouts()
 _Key = tuple[str, str | None, Timeouts, Retries | None]
 
 
@@ -49,7 +50,7 @@ class Binder:
         if server is None:
             raise _problem(rule, "unknown-server", f"there is no server {target.server!r}")
         model = target.model or (None if adapter else server.model)
-        timeouts = _settle(target.timeouts, rule.timeouts)
+        timeouts = rule.timeouts if target.timeouts == _UNSET else _settle(target.timeouts, rule.timeouts)
         retries = target.retries or rule.retries
         key = (target.server, model, timeouts, retries)
         known = self._bound.get(key)
@@ -93,7 +94,7 @@ def refusal(server: ModelServer) -> str | None:
 
 
 def _settle(rule: Timeouts, server: Timeouts) -> Timeouts:
-    if rule == Timeouts():
+    if rule == _UNSET:
         return server
     return Timeouts(
         connect=server.connect if rule.connect is None else rule.connect,

@@ -1,9 +1,12 @@
 """What a lookup promises: it is a naive scan of the rules, only faster."""
 
+import gc
 import json
 import re
+import weakref
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -309,3 +312,13 @@ def test_fields_that_conditions_read_are_told_and_what_the_message_says_needs_it
     conditions = (FieldCondition("user.tier", Operator.EXISTS), FieldCondition("request.type", Operator.EXISTS))
     table = table_of(Route("r", (Rule("r", (Target("server"),), (Match(conditions),)),)))
     assert table.body_fields == {"user", "request", "stream"}
+
+
+@pytest.mark.parametrize("routes", [(route("a"),), (with_fallback("a"),)], ids=["rules", "fallbacks"])
+def test_a_table_that_nobody_holds_is_freed_without_the_collector(routes: tuple[Route, ...]) -> None:
+    gc.disable()
+    try:
+        held = weakref.ref(table_of(*routes).lookup)
+        assert held() is None
+    finally:
+        gc.enable()
