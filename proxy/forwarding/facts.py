@@ -15,7 +15,19 @@ MAX_QUERY_FIELDS = 256
 class Facts:
     """Fits `proxy.routing.facts.RequestFacts` by shape. Only `model` is found at once: every lookup begins with it."""
 
-    __slots__ = ("_headers", "_peek", "_peeked", "_query", "_request", "json", "method", "model", "model_span", "path")
+    __slots__ = (
+        "_headers",
+        "_peek",
+        "_peeked",
+        "_query",
+        "_request",
+        "_said",
+        "json",
+        "method",
+        "model",
+        "model_span",
+        "path",
+    )
 
     def __init__(self, request: Request, peek: Peek) -> None:
         head = request.head
@@ -24,6 +36,7 @@ class Facts:
         self._peeked: object | None = None
         self._headers: dict[bytes, bytes] | None = None
         self._query: dict[str, str] | None = None
+        self._said: dict[str, object] | None = None
         self.method = _method(head.method)
         path = head.path
         self.path = _remembered(path) if len(path) <= 256 else _decoded(path)
@@ -67,11 +80,15 @@ class Facts:
     def data(self, name: str) -> object:
         """A top-level field of the body, or what the message says of itself."""
         value: object = None if self._peeked is None else self._peek.value(self._peeked, name)
-        if name != "request" or isinstance(value, dict):
-            return value
-        stream = None if self._peeked is None else self._peek.value(self._peeked, "stream")
-        headers = {key.decode("latin-1"): self.header(key.decode("latin-1")) or "" for key in self._fields()}
-        return message_data(self.method, self.path, self.model, stream, headers, self._parameters())
+        return self._message() if name == "request" and not isinstance(value, dict) else value
+
+    def _message(self) -> dict[str, object]:
+        """Made once: each rule of a walk may ask for another part of it."""
+        if self._said is None:
+            stream = None if self._peeked is None else self._peek.value(self._peeked, "stream")
+            headers = {key.decode("latin-1"): self.header(key.decode("latin-1")) or "" for key in self._fields()}
+            self._said = message_data(self.method, self.path, self.model, stream, headers, self._parameters())
+        return self._said
 
     def _find_model(self, request: Request, content_type: bytes) -> None:
         """In a form where the content type says so, else in a JSON object if the body is one."""
