@@ -14,7 +14,7 @@ from proxy.forwarding.journey import Journey, as_request_error
 from proxy.forwarding.relay import LAST_CHUNK, Relay, framed
 from proxy.forwarding.restore import ModelRestorer
 from proxy.forwarding.shadow import Shadows
-from proxy.routing.table import BoundTarget
+from proxy.routing.table import BoundShadow, BoundTarget
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
 from proxy.wire.clock import Sweeper
@@ -49,9 +49,7 @@ class Forwarder:
     async def forward(self, call: Call) -> None:
         """Answer the call from its target, or from the first fallback that can; RequestError if none does."""
         first, fallback = call.match.split.pick(), call.match.fallback
-        if call.match.shadow is not None:
-            self._shadows.copy(call, call.match.shadow)
-        error = await self._try_target(call, first, last=not fallback)
+        error = await self._try_target(call, first, last=not fallback, shadow=call.match.shadow)
         for position, target in enumerate(fallback, 1):
             if error is None:
                 return
@@ -59,14 +57,21 @@ class Forwarder:
         if error is not None:
             raise error
 
-    async def _try_target(self, call: Call, target: BoundTarget, *, last: bool) -> RequestError | None:
-        """None if the client has its answer, else why this target has none. A lease is given back in the same block."""
+    async def _try_target(
+        self, call: Call, target: BoundTarget, *, last: bool, shadow: BoundShadow | None = None
+    ) -> RequestError | None:
+        """None if the client has its answer, else why this target has none. A lease is given back in the same block.
+
+        What is refused or exceeds a limit is not copied to a shadow either.
+        """
         server = call.servers[target.server]
         if target.refusal is not None:
             raise RequestError(501, target.refusal, kind="server_error", code="not_enforced")
         error = self._admit(call, target.server)
         if error is not None:
             return error
+        if shadow is not None:
+            self._shadows.copy(call, shadow)
         journey = Journey(call, target, server, last)
         while journey.error is None:
             endpoint = server.pick(journey.tried)

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from proxy.config.spec import ModelServer, RateLimit
+from proxy.errors import RequestError
 from tests.downstream.visits import Visit, post
 from tests.forwarding.journeys import World
 
@@ -57,3 +59,17 @@ async def test_a_copy_that_has_ended_makes_room_for_the_next() -> None:
         await ask(world)
         await settle(world)
     assert world.asked == [[3], [3]]
+
+
+async def test_what_is_refused_or_beyond_a_limit_is_not_copied() -> None:
+    refused = World([["ok"]], [["ok"]], shadowed=4, refusal="it wants a key")
+    with pytest.raises(RequestError):
+        await ask(refused)
+    limited = World([["ok"]], [["ok"]], shadowed=4)
+    limited.limiters.update({"s0": ModelServer("s0", (), rate_limit=RateLimit(1e-9, 1))})
+    await ask(limited)
+    with pytest.raises(RequestError):
+        await ask(limited)
+    for world in (refused, limited):
+        await settle(world)
+    assert (refused.asked, limited.asked) == ([[0], [0]], [[1], [1]])
