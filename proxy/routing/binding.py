@@ -61,7 +61,7 @@ class Binder:
                 _settle(timeouts, server.timeouts),
                 retries or server.retries,
                 self._rewriter(server),
-                server.headers,
+                _own_headers(server),
                 server.restore_model,
                 refusal(server),
             )
@@ -77,6 +77,13 @@ class Binder:
             if (earlier := self._rewriters.get(server.name)) is not None:
                 known.adopt(earlier)
         return known
+
+
+def _own_headers(server: ModelServer) -> tuple[tuple[str, str], ...]:
+    """What is set on its requests. In a compressed answer no name could be restored, so none is asked for."""
+    if not server.restore_model or any(name.lower() == "accept-encoding" for name, _ in server.headers):
+        return server.headers
+    return (*server.headers, ("Accept-Encoding", "identity"))
 
 
 def refusal(server: ModelServer) -> str | None:

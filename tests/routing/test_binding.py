@@ -50,10 +50,16 @@ def test_a_targets_limits_win_over_its_rules_and_those_over_its_servers() -> Non
     assert bound(Target("s"), server).retries == Retries(1)
 
 
-def test_what_a_server_sets_and_restores_goes_with_its_targets() -> None:
+def test_what_a_server_sets_goes_with_its_targets() -> None:
+    found = bound(Target("s"), ModelServer("s", (), headers=(("A", "b"),)))
+    assert (found.headers, found.restore_model, found.refusal) == ((("A", "b"),), False, None)
+
+
+def test_an_answer_in_which_a_name_is_restored_is_asked_for_uncompressed() -> None:
     server = ModelServer("s", (), headers=(("A", "b"),), restore_model=True)
-    found = bound(Target("s"), server)
-    assert (found.headers, found.restore_model, found.refusal) == ((("A", "b"),), True, None)
+    assert bound(Target("s"), server).headers == (("A", "b"), ("Accept-Encoding", "identity"))
+    own = (("accept-encoding", "br"),)
+    assert bound(Target("s"), replace(server, headers=own)).headers == own
 
 
 @pytest.mark.parametrize(
