@@ -29,8 +29,8 @@ def test_a_provider_is_a_server_with_one_endpoint_and_every_default() -> None:
 
 
 def test_a_provider_says_everything_about_itself() -> None:
-    found = provider("providerType: Anthropic, model: claude, insecureSkipVerify: true, headers: {X-Team: a, y: '1'}")
-    assert (found.model, found.tls) == ("claude", UpstreamTls(verify=False))
+    found = provider("providerType: Anthropic, model: haiku, insecureSkipVerify: true, headers: {X-Team: a, y: '1'}")
+    assert (found.model, found.tls) == ("haiku", UpstreamTls(verify=False))
     assert found.headers == (("X-Team", "a"), ("y", "1"))
 
 
