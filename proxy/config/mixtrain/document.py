@@ -201,7 +201,8 @@ class _Reading:
             return None
         name = f"mixtrain/{self._config.name}/{rule.name}/{position + 1}"
         place = self._places.at(base)
-        self._assembly.declare_server(name, place)
+        if name not in self._assembly.servers:  # of two rules with one name, which has been told, the first
+            self._assembly.declare_server(name, place)
         self._assembly.add_server(_server(name, EndpointSpec(*url), target, headers, place))
         self._assembly.refer(name, place)
         weight = round(target.weight * _WHOLE) if rule.strategy == "split" else 1

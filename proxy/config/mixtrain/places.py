@@ -26,10 +26,14 @@ _DUPLICATE = re.compile(r"Duplicate rule name '(.*)' found", re.DOTALL)
 
 
 class Places:
-    """The nodes of one configuration, found by the keys and positions that lead to them."""
+    """The nodes of one configuration, found by the keys and positions that lead to them.
+
+    Mutable: where each rule's name stands last, once that was asked.
+    """
 
     def __init__(self, root: Node) -> None:
         self._root = root
+        self._last_names: dict[str, Place] | None = None
 
     def node(self, steps: Sequence[str | int]) -> Node | None:
         """The node at the end of these steps; None where there is none."""
@@ -63,8 +67,9 @@ class Places:
         duplicate = _DUPLICATE.fullmatch(said)
         if duplicate is None:
             return self.at(("name",))
-        places = [node.place for node in self._rule_names() if node.text == duplicate[1]]
-        return places[-1] if places else self._root.place
+        if self._last_names is None:
+            self._last_names = {node.text: node.place for node in self._rule_names()}
+        return self._last_names.get(duplicate[1], self._root.place)
 
     def _rule_names(self) -> Iterator[ScalarNode]:
         rules = self.node(("rules",))
