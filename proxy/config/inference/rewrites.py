@@ -11,7 +11,8 @@ from proxy.config.problems import Problems
 from proxy.config.spec import Rewrite, RewriteTarget
 from proxy.config.text.nodes import ListNode, MappingNode, Node, described
 from proxy.config.values.fields import Fields, fields_of
-from proxy.config.values.kinds import choice, listed, mismatch, text, whole
+from proxy.config.values.kinds import choice, listed, mismatch, whole
+from proxy.config.values.names import model_name
 
 _HEAVIEST = 1_000_000
 _INT32 = whole(-(2**31), 2**31 - 1)
@@ -76,21 +77,12 @@ def _read_model(node: Node, problems: Problems) -> str | None:
         return None
     with fields:
         fields.get("type", choice(("Exact",)))
-        value = fields.require("value", _filled_text)
+        value = fields.require("value", model_name)
         written = fields.filled("value")
     if value is not None and "*" in value and written is not None:
         message = f"a match is always exact: the * in {described(written)} stands for itself"
         problems.warning(written.place, Code.WITHOUT_EFFECT, message)
     return value
-
-
-def _filled_text(node: Node, problems: Problems) -> str | None:
-    """A model's name is compared as it stands, outer spaces included."""
-    found = text(node, problems)
-    if found == "":
-        problems.error(node.place, Code.BAD_VALUE, "a model's name that is empty")
-        return None
-    return found
 
 
 def _read_targets(fields: Fields) -> tuple[RewriteTarget, ...]:
@@ -118,7 +110,7 @@ def _read_target(node: Node, problems: Problems) -> tuple[str, int | None] | Non
     if fields is None:
         return None
     with fields:
-        model = fields.require("modelRewrite", _filled_text)
+        model = fields.require("modelRewrite", model_name)
         weight = fields.get("weight", whole(1, _HEAVIEST))
     return None if model is None else (model, weight)
 
