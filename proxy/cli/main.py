@@ -1,6 +1,8 @@
 """The `penstock` command. A subcommand's module is imported when it is called, so that `--help` answers at once."""
 
+import errno
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -80,8 +82,14 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line."""
-    build()(prog_name="penstock")
+    """Run the command line. Where its output cannot be written (a full disk) it says so, and ends with 2."""
+    try:
+        build()(prog_name="penstock")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}:
+            raise
+        sys.stderr.write(f"penstock: the output cannot be written: {error.strerror or error}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -175,9 +175,11 @@ def _give_objectives(assembly: Assembly) -> None:
 def _lead_to_pools(documents: _Documents, assembly: Assembly) -> None:
     """A pool that nothing leads to gets routes of its own: one for the names that it rewrites, one for all others."""
     led_to = {target.server for found in assembly.routes for target in _targets(found.route)}
-    # Also one that only its rewrites know of, which then answers 503.
-    pools = {name: found[0].place for name, found in documents.items()}
-    for name, place in {**pools, **assembly.pools}.items():
+    # Where there is no pool at all, also one that only its rewrites know of, which then answers 503. Beside others a
+    # slip in a poolRef must not take their requests.
+    unknown = {} if assembly.pools else {name: found[0].place for name, found in documents.items()}
+    real = sum(not server.missing for server in assembly.servers.values())
+    for name, place in {**unknown, **assembly.pools}.items():
         server = assembly.servers.get(name)
         if server is None or name in led_to:
             continue
@@ -186,7 +188,8 @@ def _lead_to_pools(documents: _Documents, assembly: Assembly) -> None:
         models = dict.fromkeys(model for rewrite in server.rewrites for model in rewrite.models if "*" not in model)
         if models:
             _add_own_route(assembly, name, place, age, Route(name, (), tuple(models)))
-        if len(assembly.servers) == 1 or any(not rewrite.models for rewrite in server.rewrites):
+        alone = len(assembly.servers) == 1 or (real == 1 and not server.missing)
+        if alone or any(not rewrite.models for rewrite in server.rewrites):
             _add_own_route(assembly, name, place, age, Route(f"{name}/other", (), priority=LAST))
 
 
@@ -201,4 +204,6 @@ def _targets(route: Route) -> Iterator[Target]:
     for rule in route.rules:
         yield from rule.targets
         yield from rule.fallback
+        if rule.shadow is not None:
+            yield rule.shadow.target
     yield from route.fallback

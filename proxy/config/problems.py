@@ -11,6 +11,8 @@ from proxy.errors import Problem, Severity
 # difflib compares a word with every candidate. Both bounds keep a file with thousands of slips from taking minutes.
 _MOST_SUGGESTIONS = 200
 _MOST_CANDIDATES = 2_000
+# A shorter text from a variable may stand in any other by chance.
+_SHORTEST_SECRET = 4
 
 
 Where = Place | Origin
@@ -53,8 +55,12 @@ class Problems:
             self._veiled.add(text)
 
     def veiled(self, text: str) -> bool:
-        """Whether a text came from a variable, or one of its parts between slashes did."""
-        return bool(self._veiled) and not self._veiled.isdisjoint((text, *text.split("/")))
+        """Whether a text came from a variable, or holds one that did, as a name of several parts may."""
+        if not self._veiled:
+            return False
+        return not self._veiled.isdisjoint((text, *text.split("/"))) or any(
+            len(part) >= _SHORTEST_SECRET and part in text for part in self._veiled
+        )
 
     def said(self, text: str) -> str:
         """A text as a message shows it where the node that it came from is not at hand."""

@@ -26,7 +26,7 @@ from proxy.operators import Operator, find
 from proxy.routing.facts import RequestFacts
 from proxy.routing.matching import compile_condition
 from proxy.routing.table import RoutingTable, Step
-from proxy.routing.wording import NOT_SHOWN, SECRET_HEADERS, shown_value
+from proxy.routing.wording import NOT_SHOWN, holds_credential, shown_value
 
 ALWAYS = "holds always"
 
@@ -109,7 +109,7 @@ def found_value(condition: Condition, facts: RequestFacts) -> str:
         case PathCondition():
             return shown_value(facts.path)
         case HeaderCondition(name, _):
-            return _text_or_absent(facts.header(name), hidden=name in SECRET_HEADERS)
+            return _text_or_absent(facts.header(name), hidden=holds_credential(name))
         case QueryCondition(name, _):
             return _text_or_absent(facts.query(name), hidden=False)
         case BodyCondition(keys, _):
@@ -145,7 +145,7 @@ def _any_value(value: object, *, hidden: bool) -> str:
 
 
 def _is_secret(field: str) -> bool:
-    return field.startswith("request.headers.") and field.removeprefix("request.headers.").lower() in SECRET_HEADERS
+    return field.startswith("request.headers.") and holds_credential(field.removeprefix("request.headers."))
 
 
 # --- conditions in words ----------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def describe(condition: Condition) -> str:
         case PathCondition(test):
             return f"path {_describe_test(test)}"
         case HeaderCondition(name, test):
-            return f"header {name} {_describe_test(test, hidden=name in SECRET_HEADERS)}"
+            return f"header {name} {_describe_test(test, hidden=holds_credential(name))}"
         case QueryCondition(name, test):
             return f"query parameter {name} {_describe_test(test)}"
         case BodyCondition(keys, test):

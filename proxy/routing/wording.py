@@ -1,5 +1,6 @@
 """Parts of a configuration and of requests in words, as the tools tell them."""
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -7,8 +8,8 @@ import msgspec
 from proxy.config.spec import Analysis, ModelServer, RateLimit, Retries, Rule, Selector, Timeouts, TokenLimit
 from proxy.config.values.units import format_duration
 
-# Their values are credentials more often than not.
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie"})
+# The values of headers that are called so are credentials more often than not.
+_SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|passw|credential", re.IGNORECASE)
 NOT_SHOWN = "***"
 
 LONGEST_VALUE = 60
@@ -42,9 +43,14 @@ def listed(items: Iterable[str], nothing: str = "none") -> str:
     return ", ".join(items) or nothing
 
 
+def holds_credential(header: str) -> bool:
+    """Whether a header of this name is likely to hold a credential."""
+    return _SECRET_HEADER.search(header) is not None
+
+
 def header_value(name: str, value: str) -> str:
     """A header's value as it may be shown: a credential is not."""
-    return NOT_SHOWN if name.lower() in SECRET_HEADERS else value
+    return NOT_SHOWN if holds_credential(name) else value
 
 
 def shown_value(value: object) -> str:

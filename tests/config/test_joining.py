@@ -214,15 +214,17 @@ def test_a_pool_beside_others_that_rewrites_nothing_has_no_route() -> None:
     assert [(hint.severity, hint.file) for hint in hints] == [(Severity.HINT, "1.json")]
 
 
-def test_a_pool_that_only_its_rewrites_know_of_has_its_routes() -> None:
-    assert own_routes(pool("q"), rewrite("r", rule("a"), rule())) == [
+def test_where_there_is_no_pool_the_one_that_rewrites_know_of_has_its_routes() -> None:
+    assert own_routes(rewrite("r", rule("a"), rule())) == [
         (POOL, ("a",), False),
         (f"{POOL}/other", (), True),
     ]
 
 
-def test_a_pool_that_only_an_objective_knows_of_has_none() -> None:
-    assert own_routes(pool("q"), objective("o", 1)) == []
+def test_a_slip_in_a_reference_takes_nothing_from_the_pool_that_is_there() -> None:
+    only = [("pool/default/q/other", (), True)]
+    assert own_routes(pool("q"), rewrite("r", rule("a"), rule())) == only
+    assert own_routes(pool("q"), objective("o", 1)) == only
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from proxy.config.native.parts import CREDENTIAL_SCHEMES
 from proxy.config.problems import Problems
 from proxy.config.spec import Credential, EndpointSpec, Engine, ModelServer, UpstreamTls
 from proxy.config.text.nodes import MappingNode, Node, ScalarNode, described, shown
-from proxy.config.values.addresses import EndpointUrl, endpoint_url
+from proxy.config.values.addresses import EndpointUrl, base_url
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.headers import header_map
 from proxy.config.values.kinds import Kind, boolean, choice
@@ -65,7 +65,7 @@ def _read_base(node: Node, problems: Problems) -> EndpointUrl | None:
             node.place, Code.BAD_ADDRESS, f"expected a URL that begins with https://, found {described(node)}"
         )
         return None
-    url = endpoint_url(node, problems)
+    url = base_url(node, problems)
     if url is not None and url[3] and not url[3].endswith(_API):
         _tell_version(node, url[3], problems)
     return url

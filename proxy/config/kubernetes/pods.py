@@ -101,7 +101,11 @@ def _read_active_ports(resource: Resource, problems: Problems) -> tuple[int, ...
     if written is None:
         return None
     words = [word.strip() for word in written.text.split(",")]
-    if not all(word.isascii() and word.isdigit() for word in words if word):
+    if not all(_is_port(word) for word in words if word):
         message = f"expected ports such as 8000,8001, found {described(written)}: what is no port is left out"
         problems.warning(written.place, Code.BAD_VALUE, message)
-    return tuple(int(word) for word in words if len(word) <= 5 and word.isascii() and word.isdigit())
+    return tuple(int(word) for word in words if _is_port(word))
+
+
+def _is_port(word: str) -> bool:
+    return len(word) <= 5 and word.isascii() and word.isdigit() and 1 <= int(word) <= 65_535

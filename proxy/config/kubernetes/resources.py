@@ -12,6 +12,19 @@ from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.kinds import mismatch, name, text, text_map
 
 DEFAULT_NAMESPACE = "default"
+# What the API server keeps beside, and a dump of it shows.
+_PLUMBING = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "generateName",
+    "managedFields",
+    "ownerReferences",
+    "finalizers",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
 
 # Kthena's group, and that of MatrixInfer, as which it began.
 MODEL_GROUPS = frozenset({"networking.serving.volcano.sh", "networking.matrixinfer.ai"})
@@ -47,6 +60,14 @@ class Resource:
         return f"{self.namespace}/{self.name}"
 
 
+def _namespace(metadata: Fields) -> str:
+    """The namespace; an empty one is none, as templates write it."""
+    node = metadata.node_of("namespace")
+    if isinstance(node, ScalarNode) and node.value == "":
+        return DEFAULT_NAMESPACE
+    return metadata.get("namespace", name, DEFAULT_NAMESPACE)
+
+
 def read_resource(node: MappingNode, problems: Problems, *, needs_spec: bool = True) -> Resource | None:
     """A document's metadata; None where it has no name (which has then been told)."""
     with Fields(node, problems, strict=False) as fields:
@@ -57,14 +78,17 @@ def read_resource(node: MappingNode, problems: Problems, *, needs_spec: bool = T
         fields.node_of("status")
     if metadata_node is None:
         return None
-    metadata = fields_of(metadata_node, problems, "a mapping with name and namespace")
+    metadata = fields_of(metadata_node, problems, "a mapping with name and namespace", strict=False)
     if metadata is None:
         return None
-    found = metadata.require("name", name)
-    namespace = metadata.get("namespace", name, DEFAULT_NAMESPACE)
-    created = metadata.get("creationTimestamp", timestamp)
-    labels = metadata.get("labels", text_map) or ()
-    annotations = metadata.get("annotations", _annotations) or {}
+    with metadata:
+        found = metadata.require("name", name)
+        namespace = _namespace(metadata)
+        created = metadata.get("creationTimestamp", timestamp)
+        labels = metadata.get("labels", text_map) or ()
+        annotations = metadata.get("annotations", _annotations) or {}
+        for key in _PLUMBING:
+            metadata.node_of(key)
     if found is None:
         return None
     if spec is not None and not isinstance(spec, MappingNode):

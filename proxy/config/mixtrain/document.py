@@ -1,11 +1,12 @@
 """The reader of Mixtrain's routing configurations, in each of the four shapes that its files have."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
@@ -26,12 +27,13 @@ from proxy.config.spec import (
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode, plain, shown
 from proxy.config.values.addresses import endpoint_url
 from proxy.config.values.conditions import pattern_fault
+from proxy.config.values.fields import Fields
 from proxy.config.values.headers import header_map
 from proxy.config.values.kinds import Kind
 from proxy.config.values.kinds import name as read_name
 from proxy.config.values.policies import completed
 from proxy.errors import UpstreamFailure
-from proxy.mixtrain.models import RoutingConfig, RoutingRule, RoutingTarget
+from proxy.mixtrain.models import RoutingCondition, RoutingConfig, RoutingRule, RoutingTarget
 from proxy.mixtrain.validation import RoutingValidator
 from proxy.operators import Operator
 
@@ -41,6 +43,11 @@ _NATIVE_KEYS = frozenset({"servers", "routes", "endpoints"})
 _WHOLE = 1_000_000
 _ON_EVERY_FAILURE = frozenset(failure.value for failure in UpstreamFailure)
 _SERVER_ERRORS = frozenset(range(500, 600))
+# What the platform keeps beside, in its exports and records.
+_PLATFORM_KEYS = frozenset(
+    {"id", "version", "status", "is_active", "created_at", "updated_at", "created_by", "updated_by", "workspace"}
+)
+_QUOTED = re.compile(r"'.*'", re.DOTALL)
 KIND = "Mixtrain"
 
 
@@ -99,6 +106,7 @@ def _unwrapped(node: Node) -> Found | None:
 
 def _loaded(found: Found, places: Places, problems: Problems) -> RoutingConfig | None:
     """The configuration as Mixtrain reads it; what it would say against it is told at its place."""
+    _tell_strangers(places, problems)
     data = plain(found.node)
     fields: dict[str, object] = {"rules": data}
     if isinstance(data, dict):
@@ -111,6 +119,28 @@ def _loaded(found: Found, places: Places, problems: Problems) -> RoutingConfig |
         for error in fault.errors(include_url=False, include_input=False):
             _tell_unread(places, error["loc"], error["type"], error["msg"], problems)
     return None
+
+
+def _tell_strangers(places: Places, problems: Problems) -> None:
+    """Mixtrain reads past a key that it does not know: a rule whose `condition` is misspelled then takes everything."""
+    _tell_strangers_in(places.node(()), RoutingConfig, problems)
+    for rule in _items(places.node(("rules",))):
+        _tell_strangers_in(rule, RoutingRule, problems)
+        for key, model in (("conditions", RoutingCondition), ("targets", RoutingTarget)):
+            for item in _items(rule.entries.get(key) if isinstance(rule, MappingNode) else None):
+                _tell_strangers_in(item, model, problems)
+
+
+def _items(node: Node | None) -> tuple[Node, ...]:
+    return node.items if isinstance(node, ListNode) else ()
+
+
+def _tell_strangers_in(node: Node | None, model: type[BaseModel], problems: Problems) -> None:
+    if not isinstance(node, MappingNode):
+        return
+    with Fields(node, problems, strict=False) as fields:
+        for key in (*model.model_fields, *_PLATFORM_KEYS.intersection(node.entries)):
+            fields.node_of(key)
 
 
 def _tell_unread(places: Places, steps: tuple[int | str, ...], kind: str, said: str, problems: Problems) -> None:
@@ -127,11 +157,15 @@ def _judge(config: RoutingConfig, node: Node, places: Places, problems: Problems
     hidden = hidden_texts(node)
     for said in RoutingValidator.validate_config(config):
         place, message = places.of_message(said)
-        for text in hidden:
-            message = message.replace(text, "…")
         told.add(place)
+        if hidden:  # what a message quotes of the file stands in quotes; some of it came from a variable
+            message = _QUOTED.sub(lambda found: _veiled(found[0], hidden), message)
         problems.error(place, Code.BAD_VALUE, message)
     return frozenset(told)
+
+
+def _veiled(quotation: str, hidden: list[str]) -> str:
+    return "'…'" if any(text in quotation for text in hidden) else quotation
 
 
 def _name_place(found: Found) -> Place:

@@ -12,20 +12,31 @@ from proxy.config.values.kinds import text
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9_.])?")
 _BOUND = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s/@]*):([0-9]{1,5})")
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@%-]+)*/?")
+# The part that OpenAI's clients count to the base URL, and that a proxy finds in each request's path.
+_VERSION = re.compile(r"/v1(?:/|\Z)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Scheme, host (IPv6 without its brackets), port, and the path that goes before each request's own.
 EndpointUrl = tuple[str, str, int, str]
 
 
-def endpoint_url(node: Node, problems: Problems) -> EndpointUrl | None:
-    """An endpoint's URL such as http://10.0.0.11:8000, with an optional path and nothing behind it."""
+def base_url(node: Node, problems: Problems) -> EndpointUrl | None:
+    """A URL such as http://10.0.0.11:8000, with an optional path and nothing behind it."""
     written = text(node, problems)
     if written is None or not isinstance(node, ScalarNode):
         return None
     fault, url = _split(written)
     if url is None:
         problems.error(node.place, Code.BAD_ADDRESS, f"{quoted(node)} is no URL of an endpoint: {fault}")
+    return url
+
+
+def endpoint_url(node: Node, problems: Problems) -> EndpointUrl | None:
+    """An endpoint's URL; one with the version that each request's path has anyway is told."""
+    url = base_url(node, problems)
+    if url is not None and _VERSION.search(url[3]):
+        message = "its path stands before each request's own, which begins with /v1 as a rule: this asks for /v1/v1/…"
+        problems.warning(node.place, Code.BAD_ADDRESS, message)
     return url
 
 

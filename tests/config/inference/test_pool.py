@@ -162,14 +162,15 @@ def test_a_reference_means_the_pool_of_its_name_and_namespace(group: str | None)
     assert server(document, pool(), pool(namespace="other"), name="pool/other/p").rewrites == ()
 
 
-def test_a_reference_to_a_pool_that_no_file_defines_is_a_warning_and_its_requests_get_503() -> None:
+def test_a_reference_to_a_pool_that_no_file_defines_is_a_warning() -> None:
     result = load(referring(name="vlm"), pool("vllm"))
     (missing,) = [problem for problem in result.problems if problem.code == "PS131"]
     assert (missing.severity, missing.path, missing.suggestion) == (Severity.WARNING, "spec.poolRef.name", "vllm")
     assert result.config is not None
     stand_in = result.config.servers["pool/default/vlm"]
     assert (stand_in.missing, stand_in.endpoints, len(stand_in.rewrites)) == (True, (), 1)
-    assert [route.models for route in result.config.routes] == [("a",)]
+    # Beside a pool that is there, it takes no requests.
+    assert [(route.name, route.models) for route in result.config.routes] == [("pool/default/vllm/other", ())]
 
 
 @pytest.mark.parametrize("group", ["", "llm-d.ai", "example.com"])

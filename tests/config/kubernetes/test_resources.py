@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.config.kubernetes.resources import Resource, is_definition, read_resource
+from proxy.config.loader import load_texts
 from proxy.config.problems import Problems
 from proxy.config.text.document import parse_documents
 from proxy.config.text.nodes import MappingNode
@@ -111,3 +112,20 @@ def test_a_kind_that_needs_no_spec_may_leave_it_out() -> None:
 )
 def test_a_definition_has_types_wherever_values_would_be(spec: str, defines: bool) -> None:
     assert is_definition(node_of(f"kind: Thing\nspec: {spec}")) is defines
+
+
+def test_a_misspelled_key_of_the_metadata_is_told_and_plumbing_is_not() -> None:
+    metadata = "{name: p, namesapce: prod, uid: x, resourceVersion: '1', managedFields: [], ownerReferences: []}"
+    text = f"apiVersion: v1\nkind: Pod\nmetadata: {metadata}\nstatus: {{podIP: 10.0.0.1, phase: Running}}\n"
+    told = [problem for problem in load_texts({"a.yaml": text}).problems if problem.code == "PS111"]
+    assert [(problem.path, problem.suggestion) for problem in told] == [("metadata.namesapce", "namespace")]
+
+
+def test_an_empty_namespace_is_none() -> None:
+    text = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: ''}\nstatus: {podIP: 10.0.0.1, phase: Running}\n"
+        "---\nservers: {s: {endpoints: [http://h]}}\nroutes: [{name: r, rules: [{targets: s}]}]\n"
+    )
+    config = load_texts({"a.yaml": text}).config
+    assert config is not None
+    assert config.inventory[0].namespace == "default"

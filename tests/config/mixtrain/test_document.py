@@ -257,3 +257,38 @@ def spoiled(draw: st.DrawFn) -> object:
 def test_whatever_stands_in_a_file_only_problems_come_of_it(document: object) -> None:
     result = load(document)
     assert (result.config is None) == any(problem.severity is Severity.ERROR for problem in result.problems)
+
+
+def warned(document: object) -> list[tuple[str, str, str | None]]:
+    return [(p.code, p.path, p.suggestion) for p in load(document).problems if p.severity is Severity.WARNING]
+
+
+def test_a_misspelled_key_is_told_wherever_it_stands() -> None:
+    target = {**TARGET, "retry_cont": 1}
+    condition = {"field": "f", "operator": "exists", "valu": 1}
+    rules = [{"name": "a", "condition": [], "targets": [target]}, {**RULE, "conditions": [condition]}]
+    assert set(warned({**CONFIG, "descripton": "", "rules": rules})) == {
+        ("PS111", "rules[0].condition", "conditions"),
+        ("PS111", "rules[0].targets[0].retry_cont", "retry_count"),
+        ("PS111", "rules[1].conditions[0].valu", "value"),
+        ("PS111", "descripton", "description"),
+        ("PS133", "rules[1]", None),
+    }
+
+
+def test_what_the_platform_keeps_beside_is_no_stranger() -> None:
+    assert warned({**CONFIG, "id": "1", "version": 2, "status": "active", "created_at": "x"}) == []
+
+
+def test_an_endpoint_with_the_version_that_paths_have_anyway_is_told() -> None:
+    (told,) = warned(with_target(endpoint="https://api.example.com/v1"))
+    assert told[:2] == ("PS122", "rules[0].targets[0].endpoint")
+
+
+def test_a_short_value_from_a_variable_garbles_no_message() -> None:
+    document = with_rule(priority=-1, description="${E}", conditions=[{"field": "${E}..e", "operator": "exists"}])
+    found = load_texts({"a.json": json.dumps(document)}, {"E": "e"}).problems
+    assert {problem.message for problem in found if problem.severity is Severity.ERROR} == {
+        "Rule priority cannot be negative",
+        "Invalid field path '…')",
+    }
