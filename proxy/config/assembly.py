@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from proxy.config.codes import Code
+from proxy.config.filed import FiledResource
 from proxy.config.problems import Problems
 from proxy.config.spec import InventoryEntry, ModelServer, Origin, Rewrite, Route
 from proxy.config.text.nodes import Place, ScalarNode, quoted, shown
@@ -98,6 +99,8 @@ class Assembly:
     declared: dict[str, dict[str, Place]] = field(default_factory=dict)
     # A file that could not be read to its end may hold the servers that others refer to.
     incomplete: bool = False
+    # Resources by the names that they have themselves.
+    filed: list[FiledResource] = field(default_factory=list)
     # Whether any document was found at all, also one that becomes no route.
     documents: int = 0
 

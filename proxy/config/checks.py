@@ -5,8 +5,9 @@ from itertools import combinations
 
 from proxy.config.assembly import Assembly, where
 from proxy.config.codes import Code
+from proxy.config.match_spec import Condition
 from proxy.config.problems import Problems
-from proxy.config.spec import Condition, Origin, Rewrite, Route, Rule, Target
+from proxy.config.spec import ModelServer, Origin, Rewrite, Route, Rule, Target
 
 # A match with more conditions than this is compared with earlier ones that ask the same, or for one thing alone.
 _MOST_CONDITIONS = 6
@@ -34,6 +35,26 @@ def _targets(route: Route) -> Iterator[Target]:
         if rule.shadow is not None:
             yield rule.shadow.target
     yield from route.fallback
+
+
+# --- listeners --------------------------------------------------------------------------------------------------------
+
+
+def check_listeners(servers: Iterable[ModelServer], problems: Problems) -> None:
+    """Tell of servers that share a port which is to speak TLS for one of them and plain HTTP for another."""
+    first: dict[int, ModelServer] = {}
+    for server in servers:
+        if server.listener is None:
+            continue
+        port = server.listener.port
+        other = first.setdefault(port, server)
+        if other.listener is not None and (other.listener.tls_secret is None) != (server.listener.tls_secret is None):
+            has, lacks = ("it", "this one") if server.listener.tls_secret is None else ("this one", "it")
+            message = (
+                f"port {port} is also that of the server at {where(other.origin)}: {has} has a TLS secret and {lacks} "
+                "has none, and a port speaks TLS with all or with nobody"
+            )
+            problems.error(server.origin, Code.TLS_CONFLICT, message)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ class Code(StrEnum):
     BAD_ADDRESS = "PS122"
     NO_SUCH_FILE = "PS123"
     NO_WEIGHT = "PS124"
+    EXPOSED_KEY = "PS125"
 
     DUPLICATE_NAME = "PS130"
     UNKNOWN_SERVER = "PS131"
@@ -41,3 +42,4 @@ class Code(StrEnum):
     WITHOUT_EFFECT = "PS136"
     EXPOSED_ADMIN = "PS137"
     NOT_ENFORCED = "PS138"
+    TLS_CONFLICT = "PS139"

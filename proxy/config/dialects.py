@@ -18,6 +18,7 @@ from proxy.config.kubernetes.resources import (
     MODEL_GROUPS,
     POOL_GROUPS,
     Resource,
+    filed,
     is_definition,
     read_resource,
 )
@@ -128,6 +129,7 @@ def _read_resource(node: MappingNode, kind: ScalarNode, owner: _Owner, assembly:
     if resource is None:
         assembly.incomplete = True
         return
+    assembly.filed.append(filed(resource))
     owner.read(resource, assembly)
 
 

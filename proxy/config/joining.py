@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from proxy.config.assembly import Age, Assembly, FoundRoute, ObjectiveDocument, Reference, RewriteDocument, where
-from proxy.config.checks import check_reach, check_rewrites, check_rules, check_use
+from proxy.config.checks import check_listeners, check_reach, check_rewrites, check_rules, check_use
 from proxy.config.codes import Code
 from proxy.config.endpoint_checks import check_endpoints, check_selected
 from proxy.config.selection import Inventory
@@ -29,6 +29,7 @@ def config_of(assembly: Assembly, version: str) -> Config:
     _lead_to_pools(documents, assembly)
     inventory = Inventory(assembly.inventory)
     servers = {name: inventory.complete(server) for name, server in assembly.servers.items()}
+    check_listeners(servers.values(), assembly.problems)
     found = _ordered(assembly.routes)
     if not assembly.problems.failed:
         # Otherwise what would use it may be the broken part.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
 from proxy.config.dialects import read_document
+from proxy.config.filed import FiledResource
 from proxy.config.files import gather, read_texts
 from proxy.config.joining import config_of
 from proxy.config.problems import Problems
@@ -21,11 +22,14 @@ from proxy.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded: no configuration if any problem is an error. `files` are those read or looked for."""
+    """What was loaded: no configuration if any problem is an error. `files` are those read or looked for, `filed` the
+    resources in them.
+    """
 
     config: Config | None
     problems: tuple[Problem, ...]
     files: tuple[str, ...]
+    filed: tuple[FiledResource, ...] = ()
 
 
 def load(paths: Sequence[str], variables: Mapping[str, str] | None = None) -> LoadResult:
@@ -54,7 +58,7 @@ def _loaded(
         tell = problems.warning if assembly.documents else problems.error
         tell(_whole(files), Code.NOTHING_TO_SERVE, "nothing to serve: no route was found")
     failed = problems.failed
-    return LoadResult(None if failed else config, problems.all(), files)
+    return LoadResult(None if failed else config, problems.all(), files, tuple(assembly.filed))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSetting
 from proxy.config.text.document import parse_documents
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode
 from proxy.config.values.addresses import bound_address, network
+from proxy.config.values.auth import read_auth
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.kinds import (
     beside,
@@ -27,18 +28,21 @@ from proxy.config.values.kinds import (
     text,
     whole,
 )
+from proxy.config.values.limits import read_redis
 from proxy.config.values.policies import together
 from proxy.errors import Problem
 
 PLACES = ("penstock.yaml", "config/penstock.yaml")
 ROUTES_FOLDER = "routes"
+STATE_FOLDER = "state"
 MOST_WORKERS = 1_024
 LEAST_HEADER = 1024  # bytes
 
 # `routes` stands in route files too, so it tells nothing.
-TELLING_KEYS = frozenset(
-    {"listeners", "admin", "workers", "limits", "trusted_proxies", "drain_timeout", "drain_notice", "log", "secrets"}
-)
+TELLING_KEYS = frozenset({
+    "listeners", "admin", "workers", "limits", "trusted_proxies", "drain_timeout", "drain_notice", "log", "secrets",
+    "state", "auth", "redis", "fallback_header",
+})  # fmt: skip
 _LOOPBACKS = ("127.", "::1", "localhost")
 _EVERY_IPV4, _EVERY_IPV6 = "0.0.0.0", "::"  # noqa: S104 - they are compared, not bound
 
@@ -63,7 +67,8 @@ def locate_settings(given: str | None, variables: Mapping[str, str]) -> str | No
 def load_settings(file: str | None, variables: Mapping[str, str] | None = None) -> SettingsResult:
     """The settings of a file; without a file the defaults, with ./routes where that folder is."""
     if file is None:
-        return SettingsResult(Settings(routes=_default_routes("penstock.yaml")), (), "")
+        place = PLACES[0]
+        return SettingsResult(Settings(routes=_default_routes(place), state=beside(place, STATE_FOLDER)), (), "")
     try:
         content = Path(file).read_bytes().decode()
     except (OSError, ValueError) as fault:
@@ -80,7 +85,8 @@ def load_settings_text(file: str, content: str, variables: Mapping[str, str]) ->
     documents = parse_documents(file, content, variables, problems).nodes
     for surplus in documents[1:]:
         problems.error(surplus.place, Code.WRONG_PLACE, "a settings file holds one document")
-    settings = _read_settings(documents[0], problems) if documents else Settings(routes=_default_routes(file))
+    nothing = Settings(routes=_default_routes(file), state=beside(file, STATE_FOLDER))
+    settings = _read_settings(documents[0], problems) if documents else nothing
     return SettingsResult(None if problems.failed else settings, problems.all(), file)
 
 
@@ -113,6 +119,10 @@ def _read_settings(node: Node, problems: Problems) -> Settings | None:
             workers=fields.get("workers", _workers, default.workers),
             routes=_routes(fields),
             secrets=fields.get("secrets", path),
+            state=fields.get("state", path) or beside(fields.place.file, STATE_FOLDER),
+            auth=fields.get("auth", read_auth),
+            redis=fields.get("redis", read_redis),
+            fallback_header=fields.get("fallback_header", boolean, default.fallback_header),
             limits=fields.get("limits", _limits, default.limits),
             trusted_proxies=fields.get("trusted_proxies", one_or_more(network), default.trusted_proxies),
             drain_timeout=fields.get("drain_timeout", duration_or_zero, default.drain_timeout),

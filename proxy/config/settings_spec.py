@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from proxy.config.access_spec import Auth, Redis
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerTls:
@@ -46,13 +48,21 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the proxy itself runs. `workers` 0 means one for each processor. Paths are absolute."""
+    """How the proxy itself runs. `workers` 0 means one for each processor. Paths are absolute.
+
+    `auth` is asked of every request, `redis` keeps the limits that name no other. `state` is the folder for what must
+    outlive a restart. `fallback_header` tells clients why earlier targets failed.
+    """
 
     listeners: tuple[Listener, ...] = (Listener("127.0.0.1", 8400),)
     admin: Listener | None = Listener("127.0.0.1", 8401)
     workers: int = 1
     routes: tuple[str, ...] = ()
     secrets: str | None = None
+    state: str | None = None
+    auth: Auth | None = None
+    redis: Redis | None = None
+    fallback_header: bool = True
     limits: Limits = field(default_factory=Limits)
     trusted_proxies: tuple[str, ...] = ()
     drain_timeout: float = 300.0

@@ -1,11 +1,11 @@
 """What was asked: the one native form that every configuration is read into. All of it is frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Union
 
-from proxy.operators import Operator
+from proxy.config.access_spec import Auth, Limit, Queueing
+from proxy.config.match_spec import Match, ValueTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,128 +19,6 @@ class Origin:
 
 
 NOWHERE = Origin("", 0, 0, "")
-
-# --- tests of one value ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """The value is this text."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """The value begins with this text."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Suffix:
-    """The value ends with this text."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Contains:
-    """The value holds this text."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Regex:
-    """An RE2 pattern is found somewhere in the value (anchor it with ^ and $)."""
-
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """There is a value, whatever it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """There is no value."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrAbsent:
-    """There is no value, or it passes this test."""
-
-    test: "ValueTest"
-
-
-ValueTest = Union[Exact, Prefix, Suffix, Contains, Regex, Present, Absent, OrAbsent]  # noqa: UP007 - it names itself
-
-# --- conditions on a request -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderCondition:
-    """On a header; `name` is lower-case. Several fields of a name are joined by ", "."""
-
-    name: str
-    test: ValueTest
-
-
-@dataclass(frozen=True, slots=True)
-class QueryCondition:
-    """On a query parameter, percent-decoded; the first one where a name stands twice."""
-
-    name: str
-    test: ValueTest
-
-
-@dataclass(frozen=True, slots=True)
-class PathCondition:
-    """On the request's path, percent-decoded, without the query."""
-
-    test: ValueTest
-
-
-@dataclass(frozen=True, slots=True)
-class MethodCondition:
-    """On the method: one of these, upper-case."""
-
-    methods: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class BodyCondition:
-    """On a field of a JSON body, by its keys from the top. Other scalars than strings compare as JSON spells them."""
-
-    keys: tuple[str, ...]
-    test: ValueTest
-
-
-@dataclass(frozen=True, slots=True)
-class FieldCondition:
-    """On a field of the request's data, by a dotted path, as Mixtrain's operators compare it.
-
-    The data are the body's own top-level keys, and under `request` what the message itself says (method, path, type,
-    model, stream, headers, query) unless the body has an object of that name. `value` is JSON text: it tells 1, 1.0 and
-    true apart.
-    """
-
-    field: str
-    operator: Operator
-    value: str = "null"
-
-
-Condition = HeaderCondition | QueryCondition | PathCondition | MethodCondition | BodyCondition | FieldCondition
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """All of its conditions hold."""
-
-    conditions: tuple[Condition, ...]
-
 
 # --- policies --------------------------------------------------------------------------------------------------------
 
@@ -188,35 +66,71 @@ class TokenLimit:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """How the second target of a split is judged against the first: its success in per cent, each so many seconds."""
+    """How a canary is judged: its success in per cent, over each interval of so many seconds.
+
+    With fewer requests than `min_requests` it is watched on. `ttft` and `tpot` bound the time to its first token and
+    the time per further token: so many times the stable target's.
+    """
 
     threshold: float
     interval: float
+    min_requests: int = 20
+    ttft: float | None = None
+    tpot: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class JwtAuth:
-    """Callers show a JSON Web Token of this issuer, for one of these audiences. `jwks` is where its keys are found."""
+class Canary:
+    """The second target of a split is on trial against the first.
 
-    issuer: str | None = None
-    audiences: tuple[str, ...] = ()
-    jwks: str | None = None
+    `steps` are the shares in per cent that it goes through while it does well; without them its share stays as it is.
+    """
+
+    analysis: Analysis | None = None
+    steps: tuple[int, ...] = ()
+
+
+class StickyKind(Enum):
+    """What names a caller for a sticky split."""
+
+    HEADER = "header"
+    QUERY = "query"
+    COOKIE = "cookie"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Sticky:
+    """What keeps a caller on one side of a split: a header (lower-case), a query parameter or a cookie of this name, or
+    the user. A request without it takes its turn.
+    """
+
+    kind: StickyKind
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceListener:
-    """The port that a model server's own service listens on, and the secret ("namespace/name") with its certificate."""
+    """The port that a model server's own service listens on, and the secret ("namespace/name") with its certificate.
+
+    What matches one of `paths` is served there (nothing given: all is).
+    """
 
     port: int
     tls_secret: str | None = None
+    paths: tuple[ValueTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the proxy itself shows to an engine: a key of a secret ("namespace/name"), sent by this scheme."""
+    """What the proxy itself shows to an engine: an API key, as it is, in a file (its absolute path), or under `key` of
+    a secret ("namespace/name"). The scheme is that of the Authorization field; "x-api-key" is a field of its own.
+    """
 
-    secret: str
-    key: str
+    value: str | None = field(default=None, repr=False)
+    file: str | None = None
+    secret: str | None = None
+    key: str = ""
     scheme: str = "Bearer"
 
 
@@ -260,6 +174,7 @@ class EndpointSpec:
     prefix: str = ""
     weight: int = 1
     labels: tuple[tuple[str, str], ...] = ()
+    max_in_flight: int | None = None
 
     @property
     def address(self) -> str:
@@ -362,7 +277,9 @@ class ModelServer:
     objectives: tuple[Objective, ...] = ()
     selector: Selector | None = None
     disaggregation: Disaggregation | None = None
-    auth: JwtAuth | None = None
+    auth: Auth | None = None
+    limits: tuple[Limit, ...] = ()
+    queueing: Queueing | None = None
     listener: ServiceListener | None = None
     credential: Credential | None = None
     missing: bool = False
@@ -385,10 +302,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """A target that gets a copy of each request, whose answer is dropped. More than `max_in_flight` get none."""
+    """A target that gets a copy of `percent` of all requests, whose answers are dropped.
+
+    More than `max_in_flight` at once get none, nor does a body of more than `max_body` bytes.
+    """
 
     target: Target
     max_in_flight: int = 32
+    percent: float = 100.0
+    max_body: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +324,8 @@ class Rule:
     timeouts: Timeouts = Timeouts()
     retries: Retries | None = None
     shadow: Shadow | None = None
-    analysis: Analysis | None = None
+    canary: Canary | None = None
+    sticky: Sticky | None = None
     enabled: bool = True
     description: str = ""
     origin: Origin = NOWHERE
@@ -422,6 +345,8 @@ class Route:
     priority: int = 0
     fallback: tuple[Target, ...] = ()
     token_limit: TokenLimit | None = None
+    auth: Auth | None = None
+    limits: tuple[Limit, ...] = ()
     description: str = ""
     kind: str = "route"
     origin: Origin = NOWHERE

@@ -6,37 +6,53 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from proxy.config.access_spec import (
+    ASYMMETRIC,
+    UNITS,
+    Auth,
+    Counted,
+    Fail,
+    JwtAuth,
+    Limit,
+    Queueing,
+    Redis,
+    Share,
+)
 from proxy.config.joining import LAST
-from proxy.config.selection import Inventory
-from proxy.config.spec import (
-    NOWHERE,
+from proxy.config.match_spec import (
     Absent,
-    Analysis,
-    Balance,
     BodyCondition,
     Condition,
-    Config,
     Contains,
-    Credential,
-    Disaggregation,
-    EndpointSpec,
-    Engine,
     Exact,
     FieldCondition,
     HeaderCondition,
-    InventoryEntry,
-    JwtAuth,
     Match,
     MethodCondition,
-    ModelServer,
-    Objective,
     OrAbsent,
     PathCondition,
     Prefix,
     Present,
     QueryCondition,
-    RateLimit,
     Regex,
+    Suffix,
+    ValueTest,
+)
+from proxy.config.selection import Inventory
+from proxy.config.spec import (
+    NOWHERE,
+    Analysis,
+    Balance,
+    Canary,
+    Config,
+    Credential,
+    Disaggregation,
+    EndpointSpec,
+    Engine,
+    InventoryEntry,
+    ModelServer,
+    Objective,
+    RateLimit,
     Retries,
     Rewrite,
     RewriteTarget,
@@ -45,15 +61,15 @@ from proxy.config.spec import (
     Selector,
     ServiceListener,
     Shadow,
-    Suffix,
+    Sticky,
+    StickyKind,
     Target,
     Timeouts,
     TokenLimit,
     UpstreamTls,
-    ValueTest,
 )
 from proxy.config.values.policies import MOST_RETRIES, completed
-from proxy.config.values.units import LONGEST_SECONDS
+from proxy.config.values.units import LARGEST_BYTES, LONGEST_SECONDS
 from proxy.operators import Operator
 
 # --- comparing --------------------------------------------------------------------------------------------------------
@@ -150,6 +166,62 @@ RETRIES = st.builds(Retries, st.integers(0, MOST_RETRIES)) | st.builds(
     st.just(0.0) | SECONDS,
 )
 
+# --- tests of values --------------------------------------------------------------------------------------------------
+
+NAMED_TESTS: st.SearchStrategy[ValueTest] = (
+    st.builds(Exact, PROSE)
+    | st.builds(Prefix, PROSE)
+    | st.builds(Suffix, PROSE)
+    | st.builds(Contains, PROSE)
+    | st.builds(Regex, st.sampled_from(["a", "^b", "a.*b", "^$", r"^\d+$", "a'b\"", "x{1,2}"]))
+    | st.just(Present())
+    | st.just(Absent())
+)
+TESTS = NAMED_TESTS | st.builds(OrAbsent, NAMED_TESTS)
+PATHS = st.sampled_from(["/", "/v1/x", "/v1/x*", "/a b", "/a#b", "", "v1", "é", "/${A}", "*"])
+PATH_TESTS = st.builds(Exact, PATHS) | st.builds(Prefix, PATHS) | NAMED_TESTS
+
+# --- access -----------------------------------------------------------------------------------------------------------
+
+COUNTS = st.integers(1, 1_000_000)
+JWTS = st.builds(
+    JwtAuth,
+    st.just("https://issuer/a?b") | NAMES,
+    tuples(TEXTS),
+    st.just("https://issuer/keys") | FILES,
+    st.just(ASYMMETRIC) | tuples(st.sampled_from(ASYMMETRIC), 2, 1).map(lambda found: tuple(dict.fromkeys(found))),
+    st.just(0.0) | SECONDS,
+    NAMES,
+    NAMES,
+) | st.sampled_from([JwtAuth("http://issuer"), JwtAuth(jwks=SOME_FILE)])
+AUTHS = st.builds(Auth, st.none() | JWTS, st.none() | FILES, st.booleans(), st.booleans(), st.booleans()).filter(
+    lambda auth: auth.jwt is not None or auth.keys is not None or auth.client_certificate
+)
+REDISES = st.builds(
+    Redis,
+    st.sampled_from(["redis://h", "rediss://user:p%40ss@[::1]:6380/1", "unix:///run/redis.sock?db=1"]),
+    st.sampled_from(Fail),
+    SECONDS,
+)
+LIMITS = tuples(
+    st.builds(
+        Limit,
+        st.sampled_from(Counted),
+        NUMBERS,
+        st.sampled_from(list(UNITS)),
+        st.none() | NUMBERS,
+        st.lists(st.sampled_from(Share), max_size=2, unique=True).map(tuple),
+        st.none() | REDISES | st.just(Redis("redis://h:1")),
+    )
+)
+QUEUEINGS = st.builds(Queueing, st.none() | COUNTS, st.none() | COUNTS, st.integers(0, 1_000_000), SECONDS)
+KEYS = st.sampled_from(["sk-1", "1", "true", "a b", "${A}", "#", "'\"\\"]) | st.text("!~aZ0", min_size=1, max_size=9)
+CREDENTIALS = (
+    st.builds(Credential, KEYS)
+    | st.builds(Credential, st.none(), FILES)
+    | st.builds(Credential, st.none(), st.none(), SECRETS, NAMES, st.sampled_from(["Bearer", "APIKey", "x-api-key"]))
+)
+
 # --- servers ----------------------------------------------------------------------------------------------------------
 
 ENDPOINTS = st.builds(
@@ -160,6 +232,7 @@ ENDPOINTS = st.builds(
     st.sampled_from(["", "/v1", "/a/%20$"]),
     st.integers(1, 3),
     LABELS,
+    st.none() | COUNTS,
 )
 FEW_LABELS = pairs(st.sampled_from(["app", "role"]), st.sampled_from(["a", "b", "1"]))
 NAMESPACES = st.sampled_from(["default", "prod"])
@@ -198,6 +271,18 @@ REWRITES = st.builds(
 TLS = st.builds(UpstreamTls, st.none() | FILES, st.none(), st.none(), st.none() | NAMES, st.booleans()) | st.builds(
     UpstreamTls, st.none() | FILES, FILES, FILES
 )
+
+
+def bounded(server: ModelServer) -> ModelServer:
+    """Whether requests may wait is said where something bounds them, and only there."""
+    given = server.queueing
+    bounds = [endpoint.max_in_flight for endpoint in server.endpoints]
+    bounds += [] if given is None else [given.max_in_flight, given.per_endpoint]
+    if all(bound is None for bound in bounds):
+        return replace(server, queueing=None)
+    return server if given is not None else replace(server, queueing=Queueing())
+
+
 SERVERS = st.builds(
     ModelServer,
     st.just(""),
@@ -223,25 +308,18 @@ SERVERS = st.builds(
         pairs(NAMES, TEXTS, least=1),
         st.sampled_from([None, "http", "nixl", "lmcache", "mooncake", "sglang"]),
     ),
-    st.none() | st.builds(JwtAuth, st.none() | TEXTS, tuples(TEXTS), st.none() | TEXTS),
-    st.none() | st.builds(ServiceListener, PORTS, st.none() | SECRETS),
-    st.none() | st.builds(Credential, SECRETS, NAMES, st.sampled_from(["Bearer", "APIKey"])),
-) | st.just(ModelServer("", (), timeouts=completed(Timeouts()), missing=True))
+    st.none() | AUTHS,
+    LIMITS,
+    st.none() | QUEUEINGS,
+    # Those on one port have all a certificate or none.
+    st.none()
+    | st.builds(ServiceListener, PORTS.filter(lambda port: port % 2), st.just("ns/cert") | SECRETS, tuples(PATH_TESTS))
+    | st.builds(ServiceListener, PORTS.filter(lambda port: not port % 2), st.none(), tuples(PATH_TESTS)),
+    st.none() | CREDENTIALS,
+).map(bounded) | st.just(ModelServer("", (), timeouts=completed(Timeouts()), missing=True))
 
 # --- matches ----------------------------------------------------------------------------------------------------------
 
-NAMED_TESTS: st.SearchStrategy[ValueTest] = (
-    st.builds(Exact, PROSE)
-    | st.builds(Prefix, PROSE)
-    | st.builds(Suffix, PROSE)
-    | st.builds(Contains, PROSE)
-    | st.builds(Regex, st.sampled_from(["a", "^b", "a.*b", "^$", r"^\d+$", "a'b\"", "x{1,2}"]))
-    | st.just(Present())
-    | st.just(Absent())
-)
-TESTS = NAMED_TESTS | st.builds(OrAbsent, NAMED_TESTS)
-PATHS = st.sampled_from(["/", "/v1/x", "/v1/x*", "/a b", "/a#b", "", "v1", "é", "/${A}", "*"])
-PATH_TESTS = st.builds(Exact, PATHS) | st.builds(Prefix, PATHS) | NAMED_TESTS
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**19), 10**19) | st.floats(allow_nan=False) | PROSE,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(PROSE, inner, max_size=2),
@@ -290,6 +368,32 @@ MATCHES = tuples(matches().filter(lambda match: match.conditions), 2)
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 
+STICKIES = st.sampled_from(
+    [Sticky(StickyKind.USER), Sticky(StickyKind.HEADER, "x-a"), Sticky(StickyKind.COOKIE, "A")]
+) | (st.builds(Sticky, st.just(StickyKind.QUERY), NAMES))
+ANALYSES = st.builds(
+    Analysis,
+    st.integers(0, 100).map(float) | st.floats(0, 100),
+    SECONDS,
+    COUNTS,
+    st.none() | NUMBERS,
+    st.none() | NUMBERS,
+)
+STEPS = st.sets(st.integers(1, 100), min_size=1, max_size=3).map(sorted).map(tuple)
+CANARIES = st.builds(Canary, st.none() | ANALYSES) | st.builds(Canary, ANALYSES, STEPS)
+
+
+def on_trial(rule: Rule) -> Rule:
+    """A canary is the second of two targets, and its steps say its share."""
+    if rule.canary is None or len(rule.targets) != 2:
+        return replace(rule, canary=None)
+    if not rule.canary.steps:
+        return rule
+    first = rule.canary.steps[0]
+    stable, canary = rule.targets
+    return replace(rule, targets=(replace(stable, weight=100 - first), replace(canary, weight=first)))
+
+
 @st.composite
 def routes(draw: st.DrawFn, servers: list[str]) -> Route:
     """A route that leads to some of these servers."""
@@ -299,7 +403,11 @@ def routes(draw: st.DrawFn, servers: list[str]) -> Route:
     fallback = tuples(target.map(lambda one: replace(one, weight=1)) | simple)
     targets = tuples(target | simple, 3, 1).filter(lambda found: any(one.weight for one in found))
     shadow = st.builds(
-        Shadow, target.map(lambda one: replace(one, weight=1, retries=None)) | simple, st.integers(1, 99)
+        Shadow,
+        target.map(lambda one: replace(one, weight=1, retries=None)) | simple,
+        st.integers(1, 99),
+        st.integers(0, 100).map(float) | st.floats(0, 100),
+        st.integers(1, LARGEST_BYTES),
     )
     rule = st.builds(
         Rule,
@@ -310,12 +418,13 @@ def routes(draw: st.DrawFn, servers: list[str]) -> Route:
         TIMEOUTS,
         st.none() | RETRIES,
         st.none() | shadow,
-        st.none() | st.builds(Analysis, st.integers(0, 100).map(float) | st.floats(0, 100), SECONDS),
+        st.none() | CANARIES,
+        st.none() | STICKIES,
         st.booleans(),
         st.just("") | PROSE,
     )
     rules = draw(st.lists(rule, max_size=3, unique_by=lambda one: one.name))
-    rules = [replace(one, analysis=one.analysis if len(one.targets) == 2 else None) for one in rules]
+    rules = [on_trial(one) for one in rules]
     if draw(st.booleans()):
         rules = [replace(one, name=f"rule-{number}") for number, one in enumerate(rules, 1)]
     last = draw(fallback)
@@ -327,6 +436,8 @@ def routes(draw: st.DrawFn, servers: list[str]) -> Route:
         draw(st.sampled_from([0, LAST]) | st.integers(-1_000_000, 1_000_000)),
         last,
         draw(st.none() | TOKEN_LIMITS),
+        draw(st.none() | AUTHS),
+        draw(LIMITS),
         draw(st.just("") | PROSE),
         draw(st.sampled_from(["route", "ModelRoute", "InferencePool"])),
     )

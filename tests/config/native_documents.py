@@ -1,7 +1,8 @@
 """Native documents for tests, around the part that a test is about."""
 
 from proxy.config.loader import LoadResult, load_texts
-from proxy.config.spec import Condition, HeaderCondition, ModelServer, Route, ValueTest
+from proxy.config.match_spec import Condition, HeaderCondition, ValueTest
+from proxy.config.spec import ModelServer, Route
 from proxy.errors import Problem
 
 SERVER = "servers: {a: {endpoints: [http://h:1]}}\n"

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from proxy.config.checks import check_rules, takes_everything
 from proxy.config.loader import load_texts
+from proxy.config.match_spec import BodyCondition, Exact, Match
 from proxy.config.problems import Problems
-from proxy.config.spec import BodyCondition, Exact, Match, Origin, Route, Rule, Target
+from proxy.config.spec import Origin, Route, Rule, Target
 from proxy.errors import Problem, Severity
 from tests.config.inference_resources import load, objective, only_problem, pool, problems, rewrite, rule
 
@@ -79,6 +80,26 @@ def test_a_pool_is_used_wherever_a_route_leads_to_it(route: str) -> None:
 def test_nothing_is_told_of_use_while_there_are_errors() -> None:
     found = told(rules("{targets: [{server: a, wait: 1}]}"), "servers: {b: {endpoints: [http://h]}}")
     assert [problem.code for problem in found] == ["PS111"]
+
+
+# --- listeners ---
+
+
+def listening(*listeners: str) -> list[Problem]:
+    servers = "".join(f"  s{i}: {{endpoints: [http://h], listener: {one}}}\n" for i, one in enumerate(listeners))
+    targets = ", ".join(f"s{i}" for i, _ in enumerate(listeners))
+    return [*told(f"servers:\n{servers}routes: [{{name: r, rules: [{{targets: [{targets}]}}]}}]")]
+
+
+def test_a_port_speaks_tls_for_all_of_its_servers_or_for_none() -> None:
+    (problem,) = listening("{port: 443, tls_secret: a/b}", "{port: 80}", "{port: 443}")
+    assert (problem.severity, problem.code, problem.line, problem.path) == (Severity.ERROR, "PS139", 4, "servers.s2")
+    assert problem.message.startswith("port 443 is also that of the server at 0.yaml:2: it has a TLS secret and this")
+
+
+def test_servers_may_share_a_port_and_its_paths_with_certificates_of_their_own() -> None:
+    assert listening("{port: 443, tls_secret: a/b, path: /a}", "{port: 443, tls_secret: a/c, path: /a}") == []
+    assert listening("{port: 80, path: /a}", "{port: 80, path: /a}") == []
 
 
 # --- rules ---

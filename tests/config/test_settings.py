@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config.access_spec import Auth, Fail, Redis
 from proxy.config.loader import load
 from proxy.config.settings import SettingsResult, load_settings, load_settings_text, locate_settings
 from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSettings, Settings
@@ -26,7 +27,7 @@ def settings(text: str, file: str = "/etc/penstock.yaml") -> Settings:
 
 
 def test_settings_of_routes_alone_have_every_default() -> None:
-    assert settings("") == Settings(routes=("/etc/r",))
+    assert settings("") == Settings(routes=("/etc/r",), state="/etc/state")
 
 
 def test_every_setting_is_read() -> None:
@@ -36,6 +37,10 @@ listeners: [":8400", {address: "[::1]:8401"}]
 admin: 127.0.0.1:9000
 workers: auto
 secrets: secrets
+state: state
+auth: {client_certificate: true}
+redis: {url: redis://h, fail: open}
+fallback_header: false
 limits: {max_body: 1MiB, max_header: 8KiB, max_connections: 5, header_timeout: 1s, body_timeout: 2s,
          send_timeout: 3s, keepalive_timeout: 4s}
 trusted_proxies: [10.1.2.3/8, "::1"]
@@ -50,6 +55,10 @@ log: {level: debug, format: json, access: false, path: logs/penstock.log}
         workers=0,
         routes=("/etc/r",),
         secrets="/etc/secrets",
+        state="/etc/state",
+        auth=Auth(client_certificate=True),
+        redis=Redis("redis://h", Fail.OPEN),
+        fallback_header=False,
         limits=Limits(1024**2, 8 * 1024, 5, 1.0, 2.0, 3.0, 4.0),
         trusted_proxies=("10.0.0.0/8", "::1/128"),
         drain_timeout=60.0,
@@ -132,9 +141,10 @@ def test_routes_are_the_folder_beside_the_file_unless_they_are_named(tmp_path: P
 
 def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_settings(None) == SettingsResult(Settings(), (), "")
+    state = str(tmp_path / "state")
+    assert load_settings(None) == SettingsResult(Settings(state=state), (), "")
     (tmp_path / "routes").mkdir()
-    assert load_settings(None).settings == Settings(routes=(str(tmp_path / "routes"),))
+    assert load_settings(None).settings == Settings(routes=(str(tmp_path / "routes"),), state=state)
 
 
 def test_a_file_that_is_not_there_is_a_problem() -> None:

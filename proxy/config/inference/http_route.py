@@ -10,8 +10,9 @@ from proxy.config.inference.http_route_matches import EVERYTHING, HttpMatch, in_
 from proxy.config.inference.pool import PREFIX
 from proxy.config.kubernetes.resources import MODEL_GROUPS, POOL_GROUP, POOL_GROUPS, Resource
 from proxy.config.kubernetes.values import declare, go_duration, read_referral
+from proxy.config.match_spec import Condition, HeaderCondition, Match, Regex
 from proxy.config.problems import Problems
-from proxy.config.spec import Condition, HeaderCondition, Match, Regex, Retries, Route, Rule, Target, Timeouts
+from proxy.config.spec import Retries, Route, Rule, Target, Timeouts
 from proxy.config.text.nodes import ListNode, Node, ScalarNode, described, quoted
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.kinds import listed, mismatch, name, text, whole

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from proxy.config.codes import Code
-from proxy.config.problems import Problems
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     BodyCondition,
     Condition,
     Exact,
@@ -17,6 +16,7 @@ from proxy.config.spec import (
     Regex,
     ValueTest,
 )
+from proxy.config.problems import Problems
 from proxy.config.text.nodes import ListNode, Node, ScalarNode, quoted
 from proxy.config.values.conditions import read_pattern
 from proxy.config.values.fields import Fields, fields_of

@@ -2,6 +2,7 @@
 
 import re
 
+from proxy.config.access_spec import UNITS
 from proxy.config.codes import Code
 from proxy.config.kubernetes.values import HIGHEST_PORT
 from proxy.config.problems import Problems
@@ -10,7 +11,6 @@ from proxy.config.text.nodes import Node, ScalarNode, described
 from proxy.config.values.fields import fields_of
 from proxy.config.values.kinds import choice, whole
 
-_UNITS = ("second", "minute", "hour", "day", "month")
 _TOKENS = whole(1, 2**32 - 1)
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
@@ -28,16 +28,13 @@ def read_token_limit(node: Node, problems: Problems) -> TokenLimit | None:
         limit = TokenLimit(
             input_tokens=older if incoming is None else incoming,
             output_tokens=fields.get("outputTokensPerUnit", _TOKENS),
-            unit=fields.get("unit", choice(_UNITS), "second"),
+            unit=fields.get("unit", choice(UNITS), "second"),
             redis=fields.get("global", _read_global),
         )
         given = [fields.filled(key) for key in ("inputTokensPerUnit", "tokensPerUnit", "outputTokensPerUnit")]
     if not any(given):
         message = "neither inputTokensPerUnit nor outputTokensPerUnit is given, so nothing is limited"
         problems.warning(node.place, Code.WITHOUT_EFFECT, message)
-    else:
-        message = "the token limit is not enforced by this version: requests are let through"
-        problems.warning(node.place, Code.NOT_ENFORCED, message)
     return limit
 
 

@@ -6,8 +6,7 @@ from typing import cast
 import re2
 
 from proxy.config.codes import Code
-from proxy.config.problems import Problems
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     BodyCondition,
     Condition,
     Exact,
@@ -19,6 +18,7 @@ from proxy.config.spec import (
     Regex,
     ValueTest,
 )
+from proxy.config.problems import Problems
 from proxy.config.text.nodes import MappingNode, Node, ScalarNode, shown
 from proxy.config.values.conditions import read_pattern
 from proxy.config.values.fields import Fields, fields_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from proxy.config.codes import Code
 from proxy.config.kubernetes.values import is_on
 from proxy.config.problems import Problems
-from proxy.config.spec import Analysis, Rule
+from proxy.config.spec import Analysis, Canary, Rule
 from proxy.config.text.nodes import Node, Place
 from proxy.config.values.fields import fields_of
 from proxy.config.values.kinds import duration, whole
@@ -17,8 +17,8 @@ _PERCENT = whole(0, 100)
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
-    """A canary as asked for. `split` holds the shares of the stable server and of the canary."""
+class CanarySection:
+    """The section as asked for. `split` holds the shares of the stable server and of the canary."""
 
     place: Place
     enabled: bool
@@ -27,7 +27,7 @@ class Canary:
     analysis: Analysis | None = None
 
 
-def read_canary(node: Node, problems: Problems) -> Canary | None:
+def read_canary(node: Node, problems: Problems) -> CanarySection | None:
     """Whether it is enabled, its split, and how it would be judged."""
     fields = fields_of(node, problems, "a mapping with enabled, trafficSplit and analysis", strict=False)
     if fields is None:
@@ -36,11 +36,8 @@ def read_canary(node: Node, problems: Problems) -> Canary | None:
         enabled = is_on(fields)
         split = fields.get("trafficSplit", _read_split)
         analysis = fields.get("analysis", _read_analysis)
-        split_node, analysis_node = fields.filled("trafficSplit"), fields.filled("analysis")
-    if enabled and analysis is not None and analysis_node is not None:
-        message = "the analysis is not enforced by this version: the split stays as it is"
-        problems.hint(analysis_node.place, Code.NOT_ENFORCED, message)
-    return Canary(node.place, enabled, split, None if split_node is None else split_node.place, analysis)
+        split_node = fields.filled("trafficSplit")
+    return CanarySection(node.place, enabled, split, None if split_node is None else split_node.place, analysis)
 
 
 def _read_split(node: Node, problems: Problems) -> tuple[int, int] | None:
@@ -72,19 +69,19 @@ def _read_analysis(node: Node, problems: Problems) -> Analysis | None:
     return None if threshold is None or interval is None else Analysis(float(threshold), interval)
 
 
-def with_canary(rules: list[Rule], canary: Canary) -> list[Rule]:
+def with_canary(rules: list[Rule], canary: CanarySection) -> list[Rule]:
     """The rules, each pair of targets being split between the first, which is stable, and the second, the canary."""
     return [_split(rule, canary) if len(rule.targets) == 2 else rule for rule in rules]
 
 
-def _split(rule: Rule, canary: Canary) -> Rule:
+def _split(rule: Rule, canary: CanarySection) -> Rule:
     if canary.split is None:
-        return replace(rule, analysis=canary.analysis)
+        return replace(rule, canary=Canary(canary.analysis))
     targets = tuple(replace(target, weight=share) for target, share in zip(rule.targets, canary.split, strict=True))
-    return replace(rule, targets=targets, analysis=canary.analysis)
+    return replace(rule, targets=targets, canary=Canary(canary.analysis))
 
 
-def check_canary(canary: Canary, rules: list[Rule], problems: Problems) -> None:
+def check_canary(canary: CanarySection, rules: list[Rule], problems: Problems) -> None:
     """Tell of a canary that has nothing to split, and of weights that its own split puts aside."""
     pairs = [rule for rule in rules if len(rule.targets) == 2]
     if not pairs:

@@ -8,21 +8,9 @@ from proxy.config.codes import Code
 from proxy.config.kthena.documented_canary import WITHOUT_WEIGHT, check_canary, read_canary, with_canary
 from proxy.config.kubernetes.resources import Resource
 from proxy.config.kubernetes.values import go_duration, read_referral
+from proxy.config.match_spec import Condition, Exact, HeaderCondition, Match, PathCondition, Prefix, QueryCondition
 from proxy.config.problems import Problems
-from proxy.config.spec import (
-    Condition,
-    Exact,
-    HeaderCondition,
-    Match,
-    PathCondition,
-    Prefix,
-    QueryCondition,
-    Retries,
-    Route,
-    Rule,
-    Target,
-    Timeouts,
-)
+from proxy.config.spec import Retries, Route, Rule, Target, Timeouts
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode, shown
 from proxy.config.values.conditions import read_path_test
 from proxy.config.values.fields import Fields, fields_of

@@ -1,31 +1,17 @@
 """ModelServer as MatrixInfer documents it: a workload's endpoints behind a path of their own, with their policies."""
 
-import re
 from dataclasses import dataclass
 
+from proxy.config.access_spec import Auth, JwtAuth
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
 from proxy.config.kubernetes.resources import Resource
 from proxy.config.kubernetes.values import HIGHEST_PORT, Referral, go_duration, is_on, read_referral, secret_of
+from proxy.config.match_spec import Exact, Match, PathCondition, Prefix, ValueTest
 from proxy.config.problems import Problems
-from proxy.config.spec import (
-    Exact,
-    JwtAuth,
-    Match,
-    ModelServer,
-    PathCondition,
-    Prefix,
-    RateLimit,
-    Retries,
-    Route,
-    Rule,
-    Selector,
-    ServiceListener,
-    Target,
-    Timeouts,
-    ValueTest,
-)
-from proxy.config.text.nodes import MappingNode, Node, described
+from proxy.config.spec import ModelServer, RateLimit, Retries, Route, Rule, Selector, ServiceListener, Target, Timeouts
+from proxy.config.text.nodes import MappingNode, Node
+from proxy.config.values.auth import check_issuer, read_keys_url
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.kinds import Kind, choice, name, one_or_more, text_map, whole
 from proxy.config.values.policies import MOST_RETRIES, completed
@@ -33,7 +19,6 @@ from proxy.config.values.policies import MOST_RETRIES, completed
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 _PORT = whole(1, HIGHEST_PORT)
 _MOST_PER_SECOND = 10_000_000
-_URL = re.compile(r"https?://[^\s/?#]+\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class _Service:
 class _Routing:
     """What leads to the server, any of it being enough (nothing: all does), and how it is asked."""
 
-    matches: tuple[Match, ...]
+    paths: tuple[ValueTest, ...]
     timeouts: Timeouts
     retries: Retries
 
@@ -73,7 +58,7 @@ def read_documented_server(resource: Resource, spec: MappingNode, assembly: Asse
         rate_limit=rate_limit,
         selector=Selector(workload.namespace, workload=workload.name, ports=(service.target,)),
         auth=auth,
-        listener=ServiceListener(service.port, secret),
+        listener=ServiceListener(service.port, secret, routing.paths),
         origin=resource.place.origin(),
     )
     assembly.add_server(server)
@@ -83,7 +68,8 @@ def read_documented_server(resource: Resource, spec: MappingNode, assembly: Asse
 def _add_route(resource: Resource, routing: _Routing, assembly: Assembly, *, sound: bool) -> None:
     """Its path is a route of its own."""
     key, origin = f"server/{resource.key}", resource.place.origin()
-    rule = Rule("path", (Target(resource.key),), routing.matches, origin=origin)
+    matches = tuple(Match((PathCondition(test),)) for test in routing.paths)
+    rule = Rule("path", (Target(resource.key),), matches, origin=origin)
     assembly.add_route(Route(key, (rule,), kind=resource.kind, origin=origin), sound=sound, age=resource.age)
 
 
@@ -121,16 +107,16 @@ def _read_routing(node: Node, problems: Problems) -> _Routing | None:
     if fields is None:
         return None
     with fields:
-        matches = fields.require("path", _read_path)
+        paths = fields.require("path", _read_path)
         seconds = fields.get("timeout", go_duration) or None
         attempts = fields.get("retries", whole(0, MOST_RETRIES))
-    if matches is None:
+    if paths is None:
         return None
     retries = Retries() if attempts is None else Retries(attempts=attempts)
-    return _Routing(matches, Timeouts(first_byte=seconds, idle=seconds), retries)
+    return _Routing(paths, Timeouts(first_byte=seconds, idle=seconds), retries)
 
 
-def _read_path(node: Node, problems: Problems) -> tuple[Match, ...] | None:
+def _read_path(node: Node, problems: Problems) -> tuple[ValueTest, ...] | None:
     """A path is itself and all below it; one that ends in `*` is whatever begins so."""
     path = name(node, problems)
     if path is None:
@@ -144,7 +130,7 @@ def _read_path(node: Node, problems: Problems) -> tuple[Match, ...] | None:
         path = path.rstrip("/")
         tests = (Exact(path), Prefix(f"{path}/"))
     # Every path begins with /.
-    return () if Prefix("/") in tests else tuple(Match((PathCondition(test),)) for test in tests)
+    return () if Prefix("/") in tests else tests
 
 
 # --- sections that are switched on ------------------------------------------------------------------------------------
@@ -163,7 +149,7 @@ def _read_rate_limit(node: Node, problems: Problems) -> RateLimit | None:
     return None if rate is None or not on else RateLimit(float(rate), burst or rate)
 
 
-def _read_authentication(node: Node, problems: Problems) -> JwtAuth | None:
+def _read_authentication(node: Node, problems: Problems) -> Auth | None:
     """JSON Web Tokens are the one type there is."""
     fields = fields_of(node, problems, "a mapping with enabled, type and config", strict=False)
     if fields is None:
@@ -174,11 +160,9 @@ def _read_authentication(node: Node, problems: Problems) -> JwtAuth | None:
             # Whatever else it says, it is not there.
             fields.rest()
             return None
-        kind = fields.require("type", choice(("jwt",)))
+        fields.require("type", choice(("jwt",)))
         config = fields.require("config", _read_jwt)
-    if kind is not None and config is not None:
-        _tell_refused(node, "authentication", problems)
-    return config
+    return None if config is None else Auth(jwt=config)
 
 
 def _read_jwt(node: Node, problems: Problems) -> JwtAuth | None:
@@ -189,23 +173,10 @@ def _read_jwt(node: Node, problems: Problems) -> JwtAuth | None:
         auth = JwtAuth(
             issuer=fields.get("issuer", name),
             audiences=fields.get("audience", one_or_more(name), ()),
-            jwks=fields.get("jwksUri", _read_url),
+            jwks=fields.get("jwksUri", read_keys_url),
         )
-        given = fields.filled("issuer") or fields.filled("jwksUri")
-    if given is None:
-        message = "expected issuer, jwksUri or both: without them every token would do"
-        problems.error(node.place, Code.MISSING_KEY, message)
-        return None
+        check_issuer(fields, "issuer", "jwksUri")
     return auth
-
-
-def _read_url(node: Node, problems: Problems) -> str | None:
-    found = name(node, problems)
-    if found is not None and not _URL.fullmatch(found):
-        message = f"expected a URL that begins with https:// or http://, found {described(node)}"
-        problems.error(node.place, Code.BAD_ADDRESS, message)
-        return None
-    return found
 
 
 def _tls_secret(namespace: str) -> Kind[str]:
@@ -217,16 +188,6 @@ def _tls_secret(namespace: str) -> Kind[str]:
             return None
         with fields:
             fields.node_of("secretName")
-            secret = fields.require("secretName", secret_of(namespace)) if is_on(fields) else None
-        if secret is None:
-            return None
-        _tell_refused(node, "tls", problems)
-        return secret
+            return fields.require("secretName", secret_of(namespace)) if is_on(fields) else None
 
     return read
-
-
-def _tell_refused(node: Node, section: str, problems: Problems) -> None:
-    """What should be protected is not served without its protection."""
-    message = f"{section} is not enforced by this version: until it is, requests to this server answer 501"
-    problems.warning(node.place, Code.NOT_ENFORCED, message)

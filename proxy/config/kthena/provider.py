@@ -6,7 +6,6 @@ from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
 from proxy.config.kubernetes.resources import Resource
 from proxy.config.kubernetes.values import declare, optional_name, secret_key, secret_of
-from proxy.config.native.parts import CREDENTIAL_SCHEMES
 from proxy.config.problems import Problems
 from proxy.config.spec import Credential, EndpointSpec, Engine, ModelServer, UpstreamTls
 from proxy.config.text.nodes import MappingNode, Node, ScalarNode, described, shown
@@ -107,14 +106,12 @@ def _credential(namespace: str, scheme: str) -> Kind[Credential]:
         if fields is None:
             return None
         with fields:
-            chosen = fields.get("scheme", choice(CREDENTIAL_SCHEMES), scheme)
+            chosen = fields.get("scheme", choice(_SCHEMES.values()), scheme)
             found = fields.require("secretRef", _secret(namespace))
         if found is None:
             return None
-        message = "auth is not enforced by this version: until it is, requests to this provider answer 501"
-        problems.warning(node.place, Code.NOT_ENFORCED, message)
         secret, key = found
-        return Credential(secret, key, chosen)
+        return Credential(secret=secret, key=key, scheme=chosen)
 
     return read
 

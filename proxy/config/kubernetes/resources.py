@@ -6,6 +6,7 @@ from datetime import datetime
 
 from proxy.config.assembly import Age
 from proxy.config.codes import Code
+from proxy.config.filed import FiledResource
 from proxy.config.problems import Problems
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode
 from proxy.config.values.fields import Fields, fields_of
@@ -107,6 +108,28 @@ def read_resource(node: MappingNode, problems: Problems, *, needs_spec: bool = T
         spec=spec if isinstance(spec, MappingNode) else None,
         node=node,
     )
+
+
+def filed(resource: Resource) -> FiledResource:
+    """What a resource calls itself."""
+    version, generation = resource.node.entries.get("apiVersion"), _generation(resource.node)
+    return FiledResource(
+        api_version=version.text if isinstance(version, ScalarNode) else "",
+        kind=resource.kind,
+        namespace=resource.namespace,
+        name=resource.name,
+        origin=resource.place.origin(),
+        generation=generation,
+        created=resource.age.created,
+    )
+
+
+def _generation(node: MappingNode) -> int | None:
+    """Which edit of it this is, as the API server counts them in a dump."""
+    metadata = node.entries.get("metadata")
+    counted = metadata.entries.get("generation") if isinstance(metadata, MappingNode) else None
+    value = counted.value if isinstance(counted, ScalarNode) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def timestamp(node: Node, problems: Problems) -> float | None:

@@ -10,20 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
+from proxy.config.match_spec import FieldCondition, Match
 from proxy.config.mixtrain.places import Places, hidden_texts
 from proxy.config.problems import Problems
-from proxy.config.spec import (
-    EndpointSpec,
-    FieldCondition,
-    Match,
-    ModelServer,
-    Retries,
-    Route,
-    Rule,
-    Shadow,
-    Target,
-    Timeouts,
-)
+from proxy.config.spec import EndpointSpec, ModelServer, Retries, Route, Rule, Shadow, Target, Timeouts
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode, plain, shown
 from proxy.config.values.addresses import endpoint_url
 from proxy.config.values.conditions import pattern_fault

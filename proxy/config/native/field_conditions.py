@@ -3,8 +3,8 @@
 from json import dumps
 
 from proxy.config.codes import Code
+from proxy.config.match_spec import FieldCondition
 from proxy.config.problems import Problems
-from proxy.config.spec import FieldCondition
 from proxy.config.text.nodes import ListNode, MappingNode, Node, ScalarNode, described, plain
 from proxy.config.values.conditions import pattern_fault
 from proxy.config.values.fields import Fields, fields_of

@@ -1,9 +1,7 @@
 """The reader of native matches: what headers, query, path, method, body and request data must be like."""
 
 from proxy.config.codes import Code
-from proxy.config.native.field_conditions import read_field_condition
-from proxy.config.problems import Problems
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     BodyCondition,
     Condition,
     HeaderCondition,
@@ -13,6 +11,8 @@ from proxy.config.spec import (
     QueryCondition,
     ValueTest,
 )
+from proxy.config.native.field_conditions import read_field_condition
+from proxy.config.problems import Problems
 from proxy.config.text.nodes import ListNode, MappingNode, Node, ScalarNode, shown
 from proxy.config.values.conditions import Spelling, as_json, as_written, read_path_test, read_tests
 from proxy.config.values.fields import Fields, fields_of

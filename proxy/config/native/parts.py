@@ -1,32 +1,23 @@
-"""Readers of what a native server may have beside endpoints and policies: rewrites, selection, access."""
-
-import re
+"""Readers of what a native server may have beside endpoints and policies: rewrites, selection, prefill and decode."""
 
 from proxy.config.codes import Code
 from proxy.config.problems import Problems
 from proxy.config.spec import (
-    Credential,
     Disaggregation,
-    JwtAuth,
     Objective,
     Rewrite,
     RewriteTarget,
     Selector,
-    ServiceListener,
 )
-from proxy.config.text.nodes import MappingNode, Node, ScalarNode, quoted
+from proxy.config.text.nodes import MappingNode, Node, ScalarNode
 from proxy.config.values.fields import fields_of
-from proxy.config.values.kinds import choice, full_name, mismatch, name, one_or_more, text, text_map, whole
+from proxy.config.values.kinds import choice, mismatch, name, one_or_more, text_map, whole
 from proxy.config.values.names import model_name
 
 SCHEMES = ("http", "https")
 CONNECTORS = ("http", "lmcache", "nixl", "mooncake", "sglang")
-CREDENTIAL_SCHEMES = ("Bearer", "APIKey")
 HEAVIEST = 1_000_000
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -(2**31), 2**31 - 1
-
-# Its parts become folders of the secrets directory.
-_SECRET = re.compile(r"(?:(?!\.\.?(?:/|\Z))[^/]+/)+(?!\.\.?\Z)[^/]+")
 
 
 def read_rewrite(node: Node, problems: Problems) -> Rewrite | None:
@@ -125,57 +116,3 @@ def _read_side(node: Node, problems: Problems) -> tuple[tuple[str, str], ...] | 
         if labels == () and written is not None:
             mismatch(written, problems, "at least one label")
     return labels or None
-
-
-def read_auth(node: Node, problems: Problems) -> JwtAuth | None:
-    """What callers have to show."""
-    fields = fields_of(node, problems, "a mapping with jwt")
-    if fields is None:
-        return None
-    with fields:
-        return fields.require("jwt", _read_jwt)
-
-
-def _read_jwt(node: Node, problems: Problems) -> JwtAuth | None:
-    fields = fields_of(node, problems, "a mapping with issuer, audience, jwks")
-    if fields is None:
-        return None
-    with fields:
-        return JwtAuth(
-            issuer=fields.get("issuer", text),
-            audiences=fields.get("audience", one_or_more(text), ()),
-            jwks=fields.get("jwks", text),
-        )
-
-
-def read_listener(node: Node, problems: Problems) -> ServiceListener | None:
-    """The port that a server's own service listens on."""
-    fields = fields_of(node, problems, "a mapping with port and tls_secret")
-    if fields is None:
-        return None
-    with fields:
-        number = fields.require("port", port)
-        secret = fields.get("tls_secret", secret_name)
-    return None if number is None else ServiceListener(number, secret)
-
-
-def read_credential(node: Node, problems: Problems) -> Credential | None:
-    """What the proxy shows to the engines."""
-    fields = fields_of(node, problems, "a mapping with secret, key, scheme")
-    if fields is None:
-        return None
-    with fields:
-        secret = fields.require("secret", secret_name)
-        key = fields.require("key", name)
-        scheme = fields.get("scheme", choice(CREDENTIAL_SCHEMES), CREDENTIAL_SCHEMES[0])
-    return None if secret is None or key is None else Credential(secret, key, scheme)
-
-
-def secret_name(node: Node, problems: Problems) -> str | None:
-    """A secret as "namespace/name"."""
-    found = full_name(node, problems)
-    if found is None or not isinstance(node, ScalarNode) or _SECRET.fullmatch(found):
-        return found
-    message = f"{quoted(node)} is no secret: write its namespace and its name, as in default/engine-key"
-    problems.error(node.place, Code.BAD_VALUE, message)
-    return None

@@ -2,22 +2,26 @@
 
 import re
 
+from proxy.config.access_spec import UNITS
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
 from proxy.config.joining import LAST
 from proxy.config.native.parts import HEAVIEST
-from proxy.config.native.rules import read_rules, target_kind
+from proxy.config.native.rules import read_rules
+from proxy.config.native.targets import target_kind
 from proxy.config.problems import Problems
 from proxy.config.spec import Route, TokenLimit
 from proxy.config.text.nodes import ListNode, Node, ScalarNode, described
+from proxy.config.values.auth import read_auth
 from proxy.config.values.fields import fields_of
 from proxy.config.values.kinds import choice, full_name, mismatch, name, one_or_more, whole
+from proxy.config.values.limits import read_limits
 from proxy.config.values.names import model_name, prose
 
 MOST_TOKENS = 2**53
 LAST_WORD = "last"
-UNITS = ("second", "minute", "hour", "day", "month")
 _ROUTE_DEFAULT = Route("", ())
+_TOKEN_LIMIT = TokenLimit(None, None)
 _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):[0-9]{1,5}")
 
 
@@ -50,6 +54,8 @@ def _read_route(node: Node, assembly: Assembly) -> Route | None:
             rules=read_rules(fields, assembly),
             fallback=fields.get("fallback", one_or_more(target_kind(assembly, weighted=False)), ()),
             token_limit=fields.get("token_limit", _read_token_limit),
+            auth=fields.get("auth", read_auth),
+            limits=fields.get("limits", read_limits, ()),
             description=fields.get("description", prose, default.description),
             kind=fields.get("kind", name, default.kind),
             origin=fields.place.origin(),
@@ -87,15 +93,12 @@ def _read_token_limit(node: Node, problems: Problems) -> TokenLimit | None:
         limit = TokenLimit(
             input_tokens=fields.get("input", tokens),
             output_tokens=fields.get("output", tokens),
-            unit=fields.get("unit", choice(UNITS), UNITS[0]),
+            unit=fields.get("unit", choice(UNITS), _TOKEN_LIMIT.unit),
             redis=fields.get("redis", _host_and_port),
         )
     if fields.filled("input") is None and fields.filled("output") is None:
         message = "neither input nor output is given, so nothing is limited"
         problems.warning(fields.place, Code.WITHOUT_EFFECT, message)
-    else:
-        message = "token_limit is not enforced by this version: requests pass, whatever tokens they take"
-        problems.warning(fields.place, Code.NOT_ENFORCED, message)
     return limit
 
 

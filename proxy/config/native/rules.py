@@ -2,18 +2,20 @@
 
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
+from proxy.config.native.canary import canary_kind
 from proxy.config.native.matches import read_matches
-from proxy.config.native.parts import HEAVIEST
+from proxy.config.native.targets import shadow_kind, target_kind
 from proxy.config.problems import Problems
-from proxy.config.spec import Analysis, Rule, Shadow, Target, Timeouts
+from proxy.config.spec import Canary, Rule, Sticky, StickyKind, Target, Timeouts
 from proxy.config.text.nodes import ListNode, MappingNode, Node, ScalarNode, quoted
 from proxy.config.values.fields import Fields, fields_of
-from proxy.config.values.kinds import Kind, boolean, duration, full_name, is_faulty, mismatch, name, one_or_more, whole
+from proxy.config.values.headers import is_header_name
+from proxy.config.values.kinds import boolean, full_name, mismatch, name, one_or_more
 from proxy.config.values.names import prose
 from proxy.config.values.policies import read_retries, read_timeouts
 
-MOST_SHADOWS = 1_000_000
-_SHADOW_DEFAULT = Shadow(Target(""))
+STICKY_USER = StickyKind.USER.value
+_NAMED = tuple(kind for kind in StickyKind if kind is not StickyKind.USER)
 
 
 def read_rules(fields: Fields, assembly: Assembly) -> tuple[Rule, ...]:
@@ -52,7 +54,7 @@ def _read_rule(node: Node, default_name: str, assembly: Assembly) -> Rule | None
     if fields is None:
         return None
     with fields:
-        targets = _read_targets(fields, assembly)
+        targets, canary = _read_targets(fields, assembly)
         return Rule(
             name=fields.get("name", full_name, default_name),
             matches=read_matches(fields),
@@ -60,18 +62,26 @@ def _read_rule(node: Node, default_name: str, assembly: Assembly) -> Rule | None
             fallback=fields.get("fallback", one_or_more(target_kind(assembly, weighted=False)), ()),
             timeouts=fields.get("timeout", read_timeouts, Timeouts()),
             retries=fields.get("retries", read_retries),
-            shadow=fields.get("shadow", _shadow(assembly)),
-            analysis=_read_analysis(fields, targets),
+            shadow=fields.get("shadow", shadow_kind(assembly)),
+            canary=canary,
+            sticky=_read_sticky(fields, targets),
             enabled=fields.get("enabled", boolean, default=True),
             description=fields.get("description", prose, ""),
             origin=fields.place.origin(),
         )
 
 
-def _read_targets(fields: Fields, assembly: Assembly) -> tuple[Target, ...]:
+def _read_targets(fields: Fields, assembly: Assembly) -> tuple[tuple[Target, ...], Canary | None]:
+    """Targets with their weights, or a stable one and a canary."""
+    fields.exclusive(("targets", "canary"))
+    if fields.filled("canary") is not None:
+        fields.node_of("targets")
+        return fields.get("canary", canary_kind(assembly)) or ((), None)
     node = fields.required("targets")
-    if node is None:
-        return ()
+    return () if node is None else _read_split(node, assembly), None
+
+
+def _read_split(node: Node, assembly: Assembly) -> tuple[Target, ...]:
     if isinstance(node, ListNode) and not node.items:
         mismatch(node, assembly.problems, "at least one target")
         return ()
@@ -82,89 +92,38 @@ def _read_targets(fields: Fields, assembly: Assembly) -> tuple[Target, ...]:
     return targets
 
 
-def target_kind(assembly: Assembly, *, weighted: bool) -> Kind[Target]:
-    """A target as its server's name alone, or as a mapping. Fallbacks are taken in order, so they have no weights."""
-    keys = "server, weight, model, timeout, retries" if weighted else "server, model, timeout, retries"
-    reference = _reference(assembly)
-
-    def read(node: Node, problems: Problems) -> Target | None:
-        if isinstance(node, ScalarNode):
-            server = reference(node, problems)
-            return None if server is None else Target(server)
-        fields = fields_of(node, problems, f"a server's name, or a mapping with {keys}")
-        if fields is None:
-            return None
-        with fields:
-            server = fields.require("server", reference)
-            weight = fields.get("weight", whole(0, HEAVIEST), 1) if weighted else 1
-            model = fields.get("model", name)
-            timeouts = fields.get("timeout", read_timeouts, Timeouts())
-            retries = fields.get("retries", read_retries)
-        return None if server is None else Target(server, weight, model, timeouts, retries)
-
-    return read
+# --- sticky splits ----------------------------------------------------------------------------------------------------
 
 
-def _shadow(assembly: Assembly) -> Kind[Shadow]:
-    """A shadow as its server's name alone, or as a mapping."""
-    reference = _reference(assembly)
-
-    def read(node: Node, problems: Problems) -> Shadow | None:
-        if isinstance(node, ScalarNode):
-            server = reference(node, problems)
-            return None if server is None else Shadow(Target(server))
-        fields = fields_of(node, problems, "a server's name, or a mapping with server, model, timeout, max_in_flight")
-        if fields is None:
-            return None
-        with fields:
-            server = fields.require("server", reference)
-            model = fields.get("model", name)
-            timeouts = fields.get("timeout", read_timeouts, Timeouts())
-            most = fields.get("max_in_flight", whole(1, MOST_SHADOWS), _SHADOW_DEFAULT.max_in_flight)
-        return None if server is None else Shadow(Target(server, model=model, timeouts=timeouts), most)
-
-    return read
+def _read_sticky(fields: Fields, targets: tuple[Target, ...]) -> Sticky | None:
+    """What keeps a caller on one side of a split; alone, a target has no sides."""
+    node, sticky = fields.filled("sticky"), fields.get("sticky", _sticky)
+    if node is not None and sticky is not None and len(targets) == 1:
+        message = "sticky has no effect: there is only one target"
+        fields.problems.warning(node.place, Code.WITHOUT_EFFECT, message)
+    return sticky
 
 
-def _reference(assembly: Assembly) -> Kind[str]:
-    """A server's name, remembered so that it can be followed when all files are read."""
-
-    def read(node: Node, problems: Problems) -> str | None:
-        found = full_name(node, problems)
-        if found is not None and isinstance(node, ScalarNode):
-            assembly.refer_by(node)
-        return found
-
-    return read
-
-
-def _read_analysis(fields: Fields, targets: tuple[Target, ...]) -> Analysis | None:
-    """How the second of two targets is judged against the first."""
-    node, problems = fields.filled("analysis"), fields.problems
-    if node is None:
+def _sticky(node: Node, problems: Problems) -> Sticky | None:
+    """The word for the user, or a mapping that names a header, a query parameter or a cookie."""
+    words = ", ".join(kind.value for kind in _NAMED)
+    if isinstance(node, ScalarNode) and node.text == STICKY_USER:
+        return Sticky(StickyKind.USER)
+    fields = fields_of(node, problems, f"the word {STICKY_USER}, or a mapping with one of {words}")
+    if fields is None:
         return None
-    inner = fields_of(node, problems, "a mapping with threshold and interval")
-    if inner is None:
-        return None
-    with inner:
-        threshold = inner.require("threshold", percentage)
-        interval = inner.require("interval", duration)
-    written = fields.filled("targets")
-    count = len(written.items) if isinstance(written, ListNode) else 1
-    if written is not None and not is_faulty(written) and count != 2:
-        message = f"analysis compares the second target with the first: it needs exactly two, and there are {count}"
-        problems.error(node.place, Code.CONFLICTING_KEYS, message)
-    if threshold is None or interval is None or len(targets) != 2:
-        return None
-    message = "analysis is not enforced by this version: the weights stay as they are"
-    problems.warning(node.place, Code.NOT_ENFORCED, message)
-    return Analysis(threshold, interval)
+    with fields:
+        given = [kind for kind in _NAMED if fields.node_of(kind.value) is not None]
+        found = fields.require(given[0].value, name) if len(given) == 1 else None
+    if len(given) != 1:
+        said = " and ".join(kind.value for kind in given) or "none"
+        problems.error(node.place, Code.CONFLICTING_KEYS, f"expected exactly one of {words}; found {said}")
+    return None if found is None else _named(given[0], found, node, problems)
 
 
-def percentage(node: Node, problems: Problems) -> float | None:
-    """A number from 0 to 100."""
-    value = node.value if isinstance(node, ScalarNode) else None
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100:
-        return float(value)
-    mismatch(node, problems, "a number from 0 to 100, in per cent")
-    return None
+def _named(kind: StickyKind, written: str, node: Node, problems: Problems) -> Sticky | None:
+    """Headers and cookies are called by tokens (RFC 9110 section 5.6.2, RFC 6265 section 4.1.1)."""
+    if kind is not StickyKind.QUERY and not is_header_name(written):
+        problems.error(node.place, Code.BAD_VALUE, f"expected the name of a {kind.value}: letters, digits and hyphens")
+        return None
+    return Sticky(kind, written.lower() if kind is StickyKind.HEADER else written)

@@ -2,12 +2,10 @@
 
 from proxy.config.assembly import Assembly
 from proxy.config.codes import Code
+from proxy.config.native.access import MOST_AT_ONCE, check_shown_once, read_credential, read_listener, read_queueing
 from proxy.config.native.parts import (
     HEAVIEST,
-    read_auth,
-    read_credential,
     read_disaggregation,
-    read_listener,
     read_objectives,
     read_rewrite,
     read_selector,
@@ -16,6 +14,7 @@ from proxy.config.problems import Problems
 from proxy.config.spec import Balance, EndpointSpec, Engine, ModelServer, Retries, Timeouts
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode
 from proxy.config.values.addresses import endpoint_url
+from proxy.config.values.auth import read_auth
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.headers import header_map
 from proxy.config.values.kinds import (
@@ -30,6 +29,7 @@ from proxy.config.values.kinds import (
     text_map,
     whole,
 )
+from proxy.config.values.limits import read_limits
 from proxy.config.values.policies import (
     completed,
     read_rate_limit,
@@ -63,9 +63,10 @@ def _read_server(key: str, place: Place, node: Node, problems: Problems) -> Mode
         return None
     default = _SERVER_DEFAULT
     with fields:
+        endpoints = _read_endpoints(fields)
         server = ModelServer(
             name=key,
-            endpoints=_read_endpoints(fields),
+            endpoints=endpoints,
             engine=fields.get("engine", member(Engine), default.engine),
             model=fields.get("model", name),
             balance=fields.get("balance", member(Balance), default.balance),
@@ -81,11 +82,14 @@ def _read_server(key: str, place: Place, node: Node, problems: Problems) -> Mode
             selector=fields.get("select", read_selector),
             disaggregation=fields.get("disaggregation", read_disaggregation),
             auth=fields.get("auth", read_auth),
+            limits=fields.get("limits", read_limits, ()),
+            queueing=read_queueing(fields, endpoints),
             listener=fields.get("listener", read_listener),
-            credential=fields.get("credential", read_credential),
+            credential=read_credential(fields),
             origin=place.origin(),
         )
         _check_endpoints(fields, server)
+        check_shown_once(fields, server.headers, server.credential)
         _tell_not_enforced(fields, server)
     return server
 
@@ -103,14 +107,16 @@ def read_endpoint(node: Node, problems: Problems) -> EndpointSpec | None:
     if isinstance(node, ScalarNode):
         url = endpoint_url(node, problems)
         return None if url is None else EndpointSpec(*url)
-    fields = fields_of(node, problems, "a URL such as http://10.0.0.11:8000, or a mapping with url, labels, weight")
+    expected = "a URL such as http://10.0.0.11:8000, or a mapping with url, labels, weight, max_in_flight"
+    fields = fields_of(node, problems, expected)
     if fields is None:
         return None
     with fields:
         url = fields.require("url", endpoint_url)
         weight = fields.get("weight", whole(1, HEAVIEST), 1)
         labels = fields.get("labels", text_map) or ()
-    return None if url is None else EndpointSpec(*url, weight=weight, labels=labels)
+        most = fields.get("max_in_flight", whole(1, MOST_AT_ONCE))
+    return None if url is None else EndpointSpec(*url, weight=weight, labels=labels, max_in_flight=most)
 
 
 def _check_endpoints(fields: Fields, server: ModelServer) -> None:
@@ -131,18 +137,7 @@ def _check_endpoints(fields: Fields, server: ModelServer) -> None:
 
 
 def _tell_not_enforced(fields: Fields, server: ModelServer) -> None:
-    """What a request would rely on, and this version cannot give: it must not pass as if it were given."""
-    refused = [
-        ("auth", server.auth is not None),
-        ("listener", server.listener is not None and server.listener.tls_secret is not None),
-        ("credential", server.credential is not None),
-    ]
-    for key, given in refused:
-        node = fields.filled(key)
-        if given and node is not None:
-            what = "tls_secret of listener" if key == "listener" else key
-            message = f"{what} is not enforced by this version: until it is, requests to this server answer 501"
-            fields.problems.warning(node.place, Code.NOT_ENFORCED, message)
+    """What is read and kept, but does not come to pass."""
     node = fields.filled("disaggregation")
     if server.disaggregation is not None and node is not None:
         message = "disaggregation is not enforced by this version: whole requests go to the decode endpoints"

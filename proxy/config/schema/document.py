@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
+from proxy.config.schema.access import auth_forms
 from proxy.config.schema.routes import route_forms
 from proxy.config.schema.servers import server_forms
 from proxy.config.schema.settings import settings_forms
@@ -23,11 +24,11 @@ def json_schema(part: Part | None = None) -> Schema:
     """The schema of one kind of file; without one, of both, told apart by their keys."""
     match part:
         case Part.ROUTES:
-            return _document("Penstock: route files", _of_routes(), [*route_forms(), *server_forms()])
+            return _document("Penstock: route files", _of_routes(), [*route_forms(), *server_forms(), *auth_forms()])
         case Part.SETTINGS:
-            return _document("Penstock: settings", ref("settings"), settings_forms())
+            return _document("Penstock: settings", ref("settings"), [*settings_forms(), *auth_forms()])
         case None:
-            forms = [*settings_forms(), *route_forms(), *server_forms()]
+            forms = [*settings_forms(), *route_forms(), *server_forms(), *auth_forms()]
             either: Schema = {"oneOf": [*_of_routes()["oneOf"], {"allOf": [ref("settings"), _telling()]}]}
             return _document("Penstock: settings and route files", either, forms)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from proxy.config.access_spec import UNITS
 from proxy.config.native.parts import HEAVIEST
-from proxy.config.native.routes import LAST_WORD, MOST_TOKENS, UNITS
-from proxy.config.native.rules import MOST_SHADOWS
+from proxy.config.native.routes import LAST_WORD, MOST_TOKENS
+from proxy.config.native.targets import MOST_SHADOWS
+from proxy.config.schema.access import PATH_PATTERN, limit_form, limits
+from proxy.config.schema.canary import canary_forms, sticky
 from proxy.config.schema.servers import LONGEST_NAME, inventory, servers, timeouts_form
 from proxy.config.schema.values import (
     Form,
@@ -23,6 +26,7 @@ from proxy.config.schema.values import (
     number,
     one_or_more,
     ref,
+    size,
     text,
     where,
     whole,
@@ -31,6 +35,7 @@ from proxy.config.schema.values import (
 from proxy.config.spec import Route, Shadow, Target, Timeouts, TokenLimit
 from proxy.config.values.conditions import SINGLE_TESTS
 from proxy.config.values.policies import MOST_RETRIES
+from proxy.config.values.units import format_size
 from proxy.operators import Operator
 
 _TOKEN = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"  # noqa: S105 - RFC 9110's word for the characters of a name
@@ -47,12 +52,13 @@ def route_forms() -> list[Form]:
         )),
         _route(),
         _token_limit(),
+        limit_form(),
         _rule(),
         _target("target", "A server's share of a rule.", weighted=True),
         _target("fallback_target", "A server that is asked after others.", weighted=False),
         timeouts_form("timeout", "How long a server is waited for; the rest is as the wider scope says.", Timeouts()),
         _shadow(),
-        _analysis(),
+        *canary_forms(any_of(_reference(), ref("fallback_target"))),
         _match(),
         _test(
             "test",
@@ -74,7 +80,9 @@ def _route() -> Form:
         Key("adapters", one_or_more({**name(), "pattern": r"^[^*]+$"}), "LoRA adapters, by their full names."),
         Key("priority", any_of({"const": LAST_WORD}, whole(-HEAVIEST, HEAVIEST)), "The higher one is asked first.",
             default.priority),
-        Key("token_limit", ref("token_limit"), "LLM tokens that it admits. Not enforced yet."),
+        Key("token_limit", ref("token_limit"), "LLM tokens that it admits."),
+        Key("auth", ref("auth"), "What callers have to show."),
+        Key("limits", limits(), "How much may be taken; all of them hold."),
         Key("rules", listed(ref("rule")), "In order; the first that holds decides."),
         Key("fallback", _fallbacks(), "Takes what no rule of any route took."),
     ), (either("rules", "fallback"),))  # fmt: skip
@@ -98,14 +106,14 @@ def _rule() -> Form:
         Key("enabled", boolean(), "Whether it is asked at all.", default=True),
         Key("match", ref("match"), "Conditions that must all hold."),
         Key("matches", listed(ref("match")), "Several of them, any of which is enough."),
-        Key("targets", one_or_more(any_of(_reference(), ref("target")), 1), "Servers' names, or mappings.",
-            required=True),
+        Key("targets", one_or_more(any_of(_reference(), ref("target")), 1), "Servers' names, or mappings."),
+        Key("canary", ref("canary"), "In place of targets: a stable server and a new one on trial."),
         Key("fallback", _fallbacks(), "Asked in order when the target has no answer."),
         Key("timeout", _timeout(), "What it sets wins over the server's."),
         Key("retries", _tries(), "Wins over the server's as a whole."),
         Key("shadow", any_of(_reference(), ref("shadow")), "Gets copies of requests; its answers are dropped."),
-        Key("analysis", ref("analysis"), "Judges the second of two targets. Not enforced yet."),
-    ), (at_most_one("match", "matches"),))  # fmt: skip
+        Key("sticky", sticky(), "What keeps a caller on one side of a split."),
+    ), (at_most_one("match", "matches"), either("targets", "canary"), at_most_one("targets", "canary")))  # fmt: skip
 
 
 def _reference() -> Schema:
@@ -136,19 +144,15 @@ def _target(form: str, meaning: str, *, weighted: bool) -> Form:
 
 
 def _shadow() -> Form:
+    default = Shadow(Target(""))
     return Form("shadow", "A server that gets copies of requests; its answers are dropped.", (
         Key("server", _reference(), "The server's name.", required=True),
         Key("model", name(), "The model's name that is sent upstream; the server's if not given."),
         Key("timeout", _timeout(), "What it sets wins over the rule's."),
         Key("max_in_flight", whole(1, MOST_SHADOWS), "Copies at once; beyond that none is sent.",
-            Shadow(Target("")).max_in_flight),
-    ))  # fmt: skip
-
-
-def _analysis() -> Form:
-    return Form("analysis", "How the second of two targets is judged against the first.", (
-        Key("threshold", number(minimum=0, maximum=100), "The success that it must reach, in per cent.", required=True),
-        Key("interval", duration(), "Over how long.", required=True),
+            default.max_in_flight),
+        Key("percent", number(minimum=0, maximum=100), "The share of requests that is copied.", default.percent),
+        Key("max_body", size(), "A longer body is not copied.", format_size(default.max_body)),
     ))  # fmt: skip
 
 
@@ -164,7 +168,7 @@ def _match() -> Form:
     return Form("match", "Conditions that must all hold.", (
         Key("headers", mapping_of(_tested(), {"pattern": _TOKEN}), "Header fields by name (any case)."),
         Key("query", mapping_of(_tested()), "Query parameters, decoded."),
-        Key("path", any_of(fitting(r"^(/.*|\*|)$"), ref("path_test")), "The path; one that ends in * is a prefix."),
+        Key("path", any_of(fitting(PATH_PATTERN), ref("path_test")), "The path; one that ends in * is a prefix."),
         Key("method", one_or_more(fitting(_TOKEN)), "The method: one, or any of a list."),
         Key("body", mapping_of(_tested()), "Fields of a JSON body, by their keys from the top."),
         Key("fields", listed(ref("field")), "Comparisons with the request's data, as Mixtrain has them."),

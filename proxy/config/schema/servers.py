@@ -1,15 +1,18 @@
 """The keys of native servers and of the inventory, as JSON Schema has them."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
+from proxy.config.access_spec import Queueing
+from proxy.config.native.access import MOST_AT_ONCE
 from proxy.config.native.parts import (
     CONNECTORS,
-    CREDENTIAL_SCHEMES,
     HEAVIEST,
     HIGHEST_PRIORITY,
     LOWEST_PRIORITY,
     SCHEMES,
 )
+from proxy.config.schema.access import limits, shown_forms
 from proxy.config.schema.values import (
     Form,
     Key,
@@ -59,13 +62,13 @@ def server_forms() -> list[Form]:
         _rewrite_target(),
         _disaggregation(),
         _side(),
-        *_access(),
+        *shown_forms(),
         _entry(),
     ]
 
 
 def _server() -> Form:
-    default = ModelServer("", ())
+    default, queueing = ModelServer("", ()), Queueing()
     return Form("server", "A named group of alike endpoints with one policy set.", (
         Key("endpoints", one_or_more(any_of(fitting(_URL), ref("endpoint"))),
             "URLs, or mappings; an empty list answers 503."),
@@ -85,10 +88,22 @@ def _server() -> Form:
         Key("rate_limit", ref("rate_limit"), "Beyond it, 429."),
         Key("tls", ref("tls"), "For https:// endpoints."),
         Key("disaggregation", ref("disaggregation"), "Prefill and decode on endpoints of their own. Not enforced yet."),
-        Key("auth", ref("auth"), "What callers have to show. Not enforced yet: requests answer 501."),
+        Key("auth", ref("auth"), "What callers have to show."),
+        Key("limits", limits(), "How much may be taken; all of them hold."),
+        Key("max_in_flight", whole(1, MOST_AT_ONCE), "Requests at once, over all workers."),
+        Key("max_in_flight_per_endpoint", whole(1, MOST_AT_ONCE), "The same for each of its endpoints."),
+        Key("max_pending", whole(0, MOST_AT_ONCE), "Requests that may wait for a place.", queueing.max_pending),
+        Key("queue_timeout", duration(), "How long one may wait.", format_duration(queueing.timeout)),
         Key("listener", ref("service_listener"), "The port of the server's own service."),
-        Key("credential", ref("credential"), "What is shown to the engines. Not enforced yet: requests answer 501."),
-    ), (either("endpoints", "select"),))  # fmt: skip
+        Key("api_key", text(), "What is shown to the engines; better in a variable or a file of its own."),
+        Key("api_key_file", name(_LONGEST_PATH), "A file with what is shown to the engines."),
+        Key("credential", ref("credential"), "A secret with what is shown to the engines."),
+    ), (either("endpoints", "select"), *_one_key()))  # fmt: skip
+
+
+def _one_key() -> list[Schema]:
+    """Engines are shown one thing."""
+    return [at_most_one(*pair) for pair in combinations(("api_key", "api_key_file", "credential"), 2)]
 
 
 def _endpoint() -> Form:
@@ -96,6 +111,7 @@ def _endpoint() -> Form:
         Key("url", fitting(_URL), "Where it is; a path is put before each request's own.", required=True),
         Key("weight", whole(1, HEAVIEST), "Its share beside the others.", 1),
         Key("labels", text_map(), "What selectors of others look for, and people."),
+        Key("max_in_flight", whole(1, MOST_AT_ONCE), "Requests at once; as the server says if not given."),
     ))  # fmt: skip
 
 
@@ -195,29 +211,6 @@ def _side() -> Form:
     return Form("labelled", "Endpoints by their labels.", (
         Key("labels", labels, "All of these they must have.", required=True),
     ))  # fmt: skip
-
-
-def _access() -> list[Form]:
-    secret = fitting("^[^/]+/.+$")
-    return [
-        Form("auth", "What callers have to show.", (
-            Key("jwt", ref("jwt"), "A JSON Web Token.", required=True),
-        )),
-        Form("jwt", "Which JSON Web Tokens are good.", (
-            Key("issuer", text(), "Who must have issued them."),
-            Key("audience", one_or_more(text()), "Whom they must be for: one of these."),
-            Key("jwks", text(), "Where their keys are found."),
-        )),
-        Form("service_listener", "The port of a server's own service.", (
-            Key("port", _port(), "Its number.", required=True),
-            Key("tls_secret", secret, "The secret with its certificate, as namespace/name. Not enforced yet."),
-        )),
-        Form("credential", "What the proxy shows to the engines.", (
-            Key("secret", secret, "The secret that holds it, as namespace/name.", required=True),
-            Key("key", name(), "Its key in the secret.", required=True),
-            Key("scheme", words(CREDENTIAL_SCHEMES), "How it is sent.", CREDENTIAL_SCHEMES[0]),
-        )),
-    ]  # fmt: skip
 
 
 # --- the inventory ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The keys of the settings file, as JSON Schema has them."""
 
+from proxy.config.schema.access import redis
 from proxy.config.schema.values import (
     Form,
     Key,
@@ -42,6 +43,10 @@ def _settings() -> Form:
             "Processes on the same port; auto is one for each processor.", default.workers),
         Key("routes", one_or_more(_path()), "Route files: files, folders or globs.", f"{ROUTES_FOLDER}/"),
         Key("secrets", _path(), "A folder of secrets."),
+        Key("state", _path(), "The folder for what must outlive a restart; state beside this file if not given."),
+        Key("auth", ref("auth"), "What callers of any route have to show."),
+        Key("redis", redis(), "Where limits are kept that several hosts share."),
+        Key("fallback_header", boolean(), "Whether answers tell why earlier targets failed.", default.fallback_header),
         Key("limits", ref("limits"), "What one client may take."),
         Key("trusted_proxies", one_or_more(text()), "Networks of peers whose X-Forwarded-* are believed.", []),
         Key("drain_timeout", duration_or_zero(), "How long requests may go on once the proxy is told to stop.",

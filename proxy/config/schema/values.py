@@ -188,6 +188,16 @@ def _given(key: str) -> Schema:
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
+def switched_on(key: str) -> Schema:
+    """This switch is on, or a variable says whether it is."""
+    return {"required": [key], "properties": {key: any_of({"const": True}, variable())}}
+
+
+def needs(key: str, other: str) -> Schema:
+    """Where one key has a value, so has another."""
+    return {"anyOf": [{"properties": {key: {"type": "null"}}}, _given(other)]}
+
+
 def exactly_one(keys: Iterable[str]) -> Schema:
     """One of these keys is given, and only one."""
     return {"oneOf": [{"required": [key]} for key in keys]}

@@ -6,18 +6,8 @@ from json import dumps
 import re2
 
 from proxy.config.codes import Code
+from proxy.config.match_spec import Absent, Contains, Exact, OrAbsent, Prefix, Present, Regex, Suffix, ValueTest
 from proxy.config.problems import Problems
-from proxy.config.spec import (
-    Absent,
-    Contains,
-    Exact,
-    OrAbsent,
-    Prefix,
-    Present,
-    Regex,
-    Suffix,
-    ValueTest,
-)
 from proxy.config.text.nodes import ListNode, MappingNode, Node, ScalarNode, described, quoted
 from proxy.config.values.fields import Fields
 from proxy.config.values.kinds import boolean, is_faulty, mismatch

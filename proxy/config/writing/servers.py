@@ -5,20 +5,18 @@ from math import ceil
 
 from proxy.config.selection import Inventory
 from proxy.config.spec import (
-    Credential,
     Disaggregation,
     EndpointSpec,
     InventoryEntry,
-    JwtAuth,
     ModelServer,
     RateLimit,
     Retries,
     Rewrite,
     Selector,
-    ServiceListener,
     UpstreamTls,
 )
 from proxy.config.values.policies import WIDEST_TIMEOUTS
+from proxy.config.writing.access import auth_tree, credential_parts, limits_tree, listener_tree, queueing_parts
 from proxy.config.writing.values import (
     one_or_list,
     optional,
@@ -34,7 +32,6 @@ from proxy.config.writing.yaml_text import Block, Remark, Tree, boolean, number,
 
 _DEFAULT = ModelServer("", ())
 _SELECTOR = Selector()
-_CREDENTIAL = Credential("", "")
 _ENTRY = InventoryEntry("")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -63,9 +60,11 @@ def _server(server: ModelServer, inventory: Inventory) -> Tree:
         rate_limit=optional(server.rate_limit, _rate_limit),
         tls=optional(server.tls, _tls),
         disaggregation=optional(server.disaggregation, _disaggregation),
-        auth=optional(server.auth, _auth),
-        listener=optional(server.listener, _listener),
-        credential=optional(server.credential, _credential),
+        auth=optional(server.auth, auth_tree),
+        limits=limits_tree(server.limits),
+        listener=optional(server.listener, listener_tree),
+        **queueing_parts(server.queueing),
+        **credential_parts(server.credential),
     )
     if server.missing:
         return Remark(Block(parts), "No file defines this server: until one does, its requests get 503.")
@@ -89,7 +88,11 @@ def listed_endpoints(server: ModelServer, inventory: Inventory) -> tuple[Endpoin
 def endpoint(spec: EndpointSpec) -> Tree:
     """An endpoint as its URL alone, where that says all."""
     url = text(url_of(spec.scheme, spec.host, spec.port, spec.prefix))
-    more = said(weight=unless(spec.weight, 1, number), labels=text_map(spec.labels))
+    more = said(
+        weight=unless(spec.weight, 1, number),
+        labels=text_map(spec.labels),
+        max_in_flight=optional(spec.max_in_flight, number),
+    )
     return {"url": url, **more} if more else url
 
 
@@ -154,23 +157,6 @@ def _disaggregation(pairs: Disaggregation) -> Tree:
         prefill=said(labels=text_map(pairs.prefill_labels)),
         decode=said(labels=text_map(pairs.decode_labels)),
         connector=optional(pairs.connector, text),
-    )
-
-
-def _auth(auth: JwtAuth) -> Tree:
-    jwt = said(issuer=optional(auth.issuer, text), audience=one_or_list(auth.audiences), jwks=optional(auth.jwks, text))
-    return {"jwt": jwt}
-
-
-def _listener(listener: ServiceListener) -> Tree:
-    return said(port=number(listener.port), tls_secret=optional(listener.tls_secret, text))
-
-
-def _credential(credential: Credential) -> Tree:
-    return said(
-        secret=text(credential.secret),
-        key=text(credential.key),
-        scheme=unless(credential.scheme, _CREDENTIAL.scheme, text),
     )
 
 

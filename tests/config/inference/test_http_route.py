@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.config.spec import HeaderCondition, PathCondition, Prefix, Regex, Retries, Rule, Target, Timeouts
+from proxy.config.match_spec import HeaderCondition, PathCondition, Prefix, Regex
+from proxy.config.spec import Retries, Rule, Target, Timeouts
 from proxy.errors import Severity
 from tests.config.inference_resources import (
     backend,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.inference.http_route_matches import HttpMatch, in_order
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     BodyCondition,
     Condition,
     Exact,

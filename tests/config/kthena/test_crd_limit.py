@@ -1,10 +1,10 @@
-"""The token limit of Kthena's ModelRoute is read, checked, kept, and said not to be enforced."""
+"""The token limit of Kthena's ModelRoute is read, checked and kept."""
 
 import pytest
 
 from proxy.config.spec import TokenLimit
 from proxy.errors import Severity
-from tests.config.model_resources import document, only_error, only_problem, route
+from tests.config.model_resources import document, only_error, only_problem, problems, route
 
 
 def written(limit: str) -> str:
@@ -27,10 +27,9 @@ def written(limit: str) -> str:
         ("{inputTokensPerUnit: 1, global: {redis: {address: '[::1]:1'}}}", TokenLimit(1, None, "second", "[::1]:1")),
     ],
 )
-def test_a_token_limit_is_kept_and_said_not_to_be_enforced(limit: str, expected: TokenLimit) -> None:
+def test_a_token_limit_is_kept(limit: str, expected: TokenLimit) -> None:
     assert route(written(limit)).token_limit == expected
-    problem = only_problem(written(limit))
-    assert (problem.code, problem.severity, problem.path) == ("PS138", Severity.WARNING, "spec.rateLimit")
+    assert not problems(written(limit))
 
 
 def test_a_limit_that_limits_nothing_is_told() -> None:

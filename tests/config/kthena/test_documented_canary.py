@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.config.spec import Analysis, Rule
+from proxy.config.spec import Analysis, Canary, Rule
 from proxy.errors import Severity
 from tests.config.model_resources import MATRIXINFER, document, only_error, only_problem, problems, route
 
@@ -54,17 +54,17 @@ def test_every_pair_is_split() -> None:
     assert [shares(rule) for rule in found.rules] == [[99, 1], [99, 1], [100]]
 
 
-def test_the_analysis_is_kept_and_said_not_to_be_enforced() -> None:
+def test_the_second_of_a_pair_is_on_trial() -> None:
     text = "{enabled: true, analysis: {threshold: 95, interval: 5m}}"
-    assert rule(text).analysis == Analysis(95.0, 300.0)
-    problem = only_problem(written(text))
-    assert (problem.code, problem.severity, problem.path) == ("PS138", Severity.HINT, "spec.canary.analysis")
+    assert rule(text).canary == Canary(Analysis(95.0, 300.0))
+    assert rule("{enabled: true, trafficSplit: {canary: 5}}").canary == Canary()
+    assert not problems(written(text))
 
 
 def test_a_canary_that_is_switched_off_has_no_effect() -> None:
     text = "{enabled: false, trafficSplit: {canary: 5}, analysis: {threshold: 95, interval: 5m}}"
     found = rule(text)
-    assert (shares(found), found.analysis) == ([80, 20], None)
+    assert (shares(found), found.canary) == ([80, 20], None)
     assert not problems(written(text))
 
 

@@ -2,18 +2,8 @@
 
 import pytest
 
-from proxy.config.spec import (
-    Condition,
-    Exact,
-    HeaderCondition,
-    Match,
-    PathCondition,
-    Prefix,
-    QueryCondition,
-    Retries,
-    Target,
-    Timeouts,
-)
+from proxy.config.match_spec import Condition, Exact, HeaderCondition, Match, PathCondition, Prefix, QueryCondition
+from proxy.config.spec import Retries, Target, Timeouts
 from proxy.errors import Severity
 from tests.config.model_resources import MATRIXINFER, document, load, only_error, only_problem, problems, route
 

@@ -2,14 +2,11 @@
 
 import pytest
 
+from proxy.config.access_spec import Auth, JwtAuth
+from proxy.config.match_spec import Exact, Match, PathCondition, Prefix
 from proxy.config.spec import (
     Balance,
-    Exact,
-    JwtAuth,
-    Match,
     ModelServer,
-    PathCondition,
-    Prefix,
     RateLimit,
     Retries,
     Rule,
@@ -31,6 +28,7 @@ from tests.config.model_resources import (
     server,
 )
 
+PATHS = (Exact("/m"), Prefix("/m/"))
 SECTIONS = {"modelInferRef": "{name: w}", "service": "{port: 8080}", "routing": "{path: /m}"}
 
 
@@ -52,7 +50,7 @@ def test_a_server_has_its_workload_s_endpoints_and_every_default() -> None:
         balance=Balance.LEAST_REQUEST,
         timeouts=WIDEST_TIMEOUTS,
         selector=Selector("ns", workload="w", ports=(8080,)),
-        listener=ServiceListener(8080),
+        listener=ServiceListener(8080, paths=PATHS),
         origin=found.origin,
     )
 
@@ -67,7 +65,7 @@ def test_a_server_says_everything_about_itself() -> None:
         )
     )
     assert found.selector == Selector("other", workload="w", ports=(8000,))
-    assert found.listener == ServiceListener(443)
+    assert found.listener == ServiceListener(443, paths=PATHS)
     assert found.timeouts == Timeouts(WIDEST_TIMEOUTS.connect, 30.0, 30.0, None)
     assert (found.retries, found.rate_limit) == (Retries(attempts=5), RateLimit(100.0, 200))
 
@@ -173,7 +171,7 @@ def test_a_key_that_a_newer_version_may_know_is_a_warning() -> None:
 )
 def test_a_section_that_is_switched_off_is_not_there(section: str, text: str) -> None:
     found = server(written(**{section: text}))
-    assert (found.rate_limit, found.auth, found.listener) == (None, None, ServiceListener(8080))
+    assert (found.rate_limit, found.auth, found.listener) == (None, None, ServiceListener(8080, paths=PATHS))
     assert not problems(written(**{section: text}))
 
 
@@ -181,13 +179,13 @@ def test_a_section_that_is_switched_off_is_not_there(section: str, text: str) ->
     ("section", "text"),
     [
         ("rateLimit", "{requestsPerSecond: 1}"),
-        ("authentication", "{type: jwt, config: {issuer: a}}"),
+        ("authentication", "{type: jwt, config: {issuer: 'https://a'}}"),
         ("tls", "{secretName: a}"),
     ],
 )
 def test_a_section_that_does_not_say_whether_it_is_enabled_is_off_which_is_told(section: str, text: str) -> None:
     found = server(written(**{section: text}))
-    assert (found.rate_limit, found.auth, found.listener) == (None, None, ServiceListener(8080))
+    assert (found.rate_limit, found.auth, found.listener) == (None, None, ServiceListener(8080, paths=PATHS))
     problem = only_problem(written(**{section: text}))
     assert (problem.code, problem.severity, problem.path) == ("PS136", Severity.WARNING, f"spec.{section}")
     assert "does not say enabled: true" in problem.message
@@ -202,24 +200,24 @@ def test_a_burst_is_the_rate_where_it_is_not_given() -> None:
     [
         ("{issuer: 'https://i', audience: a}", JwtAuth("https://i", ("a",))),
         ("{jwksUri: 'https://i/keys', audience: [a, b]}", JwtAuth(None, ("a", "b"), "https://i/keys")),
-        ("{issuer: 'https://i', jwksUri: 'http://i/keys'}", JwtAuth("https://i", (), "http://i/keys")),
+        ("{issuer: i, jwksUri: 'https://i/keys'}", JwtAuth("i", (), "https://i/keys")),
     ],
 )
-def test_authentication_is_kept_and_said_not_to_be_enforced(config: str, auth: JwtAuth) -> None:
+def test_callers_show_tokens(config: str, auth: JwtAuth) -> None:
     text = written(authentication=f"{{enabled: true, type: jwt, config: {config}}}")
-    assert server(text).auth == auth
-    problem = only_problem(text)
-    assert (problem.code, problem.severity, problem.path) == ("PS138", Severity.WARNING, "spec.authentication")
-    assert problem.message.startswith("authentication is not enforced")
-    assert "answer 501" in problem.message
+    assert server(text).auth == Auth(auth)
+    assert not problems(text)
 
 
-def test_tls_is_kept_and_said_not_to_be_enforced() -> None:
+def test_keys_that_come_over_plain_http_are_a_warning() -> None:
+    problem = only_problem(written(authentication="{enabled: true, type: jwt, config: {jwksUri: 'http://i/keys'}}"))
+    assert (problem.code, problem.severity) == ("PS122", Severity.WARNING)
+
+
+def test_the_service_speaks_tls_with_the_certificate_of_a_secret() -> None:
     text = written(tls="{enabled: true, secretName: cert}", service="{port: 443}")
-    assert server(text).listener == ServiceListener(443, "ns/cert")
-    problem = only_problem(text)
-    assert (problem.code, problem.severity, problem.path) == ("PS138", Severity.WARNING, "spec.tls")
-    assert "answer 501" in problem.message
+    assert server(text).listener == ServiceListener(443, "ns/cert", PATHS)
+    assert not problems(text)
 
 
 @pytest.mark.parametrize(
@@ -233,11 +231,11 @@ def test_tls_is_kept_and_said_not_to_be_enforced() -> None:
         ("rateLimit", "{enabled: false, requestsPerSecond: many}", "PS110", ".requestsPerSecond", "a whole number"),
         ("rateLimit", "{enabled: 'yes', requestsPerSecond: 1}", "PS110", ".enabled", "true or false"),
         ("authentication", "jwt", "PS110", "", "a mapping with enabled, type and config"),
-        ("authentication", "{enabled: true, config: {issuer: a}}", "PS112", "", "'type' is missing"),
+        ("authentication", "{enabled: true, config: {issuer: 'https://a'}}", "PS112", "", "'type' is missing"),
         ("authentication", "{enabled: true, type: jwt}", "PS112", "", "'config' is missing"),
         (
             "authentication",
-            "{enabled: true, type: basic, config: {issuer: a}}",
+            "{enabled: true, type: basic, config: {issuer: 'https://a'}}",
             "PS120",
             ".type",
             "expected jwt, found 'basic'",
@@ -259,7 +257,7 @@ def test_tls_is_kept_and_said_not_to_be_enforced() -> None:
         ),
         (
             "authentication",
-            "{enabled: true, type: jwt, config: {issuer: a, audience: [5]}}",
+            "{enabled: true, type: jwt, config: {issuer: 'https://a', audience: [5]}}",
             "PS110",
             ".config.audience[0]",
             "a text",
@@ -284,7 +282,7 @@ def test_a_slip_in_a_switched_section_is_told(section: str, text: str, code: str
 
 
 def test_a_type_that_is_nearly_right_is_suggested() -> None:
-    text = written(authentication="{enabled: true, type: JWT, config: {issuer: a}}")
+    text = written(authentication="{enabled: true, type: JWT, config: {issuer: 'https://a'}}")
     assert only_error(text).suggestion == "jwt"
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.loader import LoadResult, load_texts
-from proxy.config.spec import EndpointSpec, FieldCondition, Match, Route, Timeouts
+from proxy.config.match_spec import FieldCondition, Match
+from proxy.config.spec import EndpointSpec, Route, Timeouts
 from proxy.errors import Severity
 from proxy.operators import Operator
 

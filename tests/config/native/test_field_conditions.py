@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.config.loader import load_texts
-from proxy.config.spec import FieldCondition
+from proxy.config.match_spec import FieldCondition
 from proxy.operators import Operator
 from tests.config.native_documents import ROUTE, SERVER, conditions, rule_problem
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     Absent,
     BodyCondition,
     Contains,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.config.access_spec import Auth, Counted, Limit, Share
 from proxy.config.joining import LAST
 from proxy.config.spec import Target, TokenLimit
 from proxy.errors import Severity
@@ -56,12 +57,17 @@ def test_a_route_says_what_it_is_for_and_what_it_was() -> None:
     assert (route("rules: [{targets: a}]").description, route("rules: [{targets: a}]").kind) == ("", "route")
 
 
-def test_a_limit_on_tokens_is_kept_and_told_to_be_without_force() -> None:
+def test_a_route_limits_tokens() -> None:
     fields = "token_limit: {input: 10, output: 20, unit: minute, redis: 'redis:6379'}"
     found = route("rules: [{targets: a}], " + fields)
     assert found.token_limit == TokenLimit(10, 20, "minute", "redis:6379")
-    problem = route_problem(fields)
-    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS138", "routes[0].token_limit")
+    assert load(f"{SERVER}routes: [{{name: r, rules: [{{targets: a}}], {fields}}}]").problems == ()
+
+
+def test_a_route_asks_who_calls_and_says_how_much_each_may_take() -> None:
+    found = route("rules: [{targets: a}], auth: {client_certificate: true}, limits: [{requests: 5, by: user}]")
+    assert found.auth == Auth(client_certificate=True)
+    assert found.limits == (Limit(Counted.REQUESTS, 5.0, by=(Share.USER,)),)
 
 
 def test_a_limit_on_no_tokens_is_without_effect() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.config.spec import Analysis, Retries, Shadow, Target, Timeouts
+from proxy.config.spec import Retries, Sticky, StickyKind, Target, Timeouts
 from proxy.errors import Severity
-from tests.config.native_documents import route, rule_problem
+from tests.config.native_documents import SERVER, load, route, rule_problem
 
 
 def test_a_rule_says_everything_about_itself() -> None:
@@ -37,47 +37,24 @@ def test_a_rule_without_policies_leaves_them_to_its_server() -> None:
         ("targets: [{server: a, timeout: 0s}]", "PS110", "above 0"),
         ("targets: a, fallback: [{server: a, retries: -1}]", "PS110", "from 0 to 100"),
         ("targets: a, shadow: b", "PS131", "no server 'b'"),
-        ("targets: a, shadow: {model: m}", "PS112", "'server' is missing"),
-        ("targets: a, shadow: {server: a, weight: 1}", "PS111", "unknown key 'weight'"),
-        ("targets: a, shadow: {server: a, max_in_flight: 0}", "PS110", "from 1 to"),
-        ("targets: a, shadow: [a]", "PS110", "a server's name, or a mapping"),
         ("targets: a, enabled: 1", "PS110", "true or false"),
         ("targets: a, description: 1", "PS110", "a text"),
-        ("targets: a, analysis: {threshold: 95, interval: 5m}", "PS113", "exactly two, and there are 1"),
-        ("targets: [a, a, a], analysis: {threshold: 95, interval: 5m}", "PS113", "there are 3"),
-        ("targets: [a, a], analysis: {threshold: 101, interval: 5m}", "PS110", "from 0 to 100"),
-        ("targets: [a, a], analysis: {threshold: 95, interval: 0}", "PS110", "above 0"),
-        ("targets: [a, a], analysis: {threshold: 95}", "PS112", "'interval' is missing"),
-        ("targets: [a, a], analysis: 95", "PS110", "a mapping with threshold and interval"),
+        ("targets: a, canary: {stable: a, canary: a}", "PS113", "give one of targets and canary"),
+        ("canary: ", "PS112", "'targets' is missing"),
+        ("targets: [a, a], sticky: me", "PS110", "the word user, or a mapping with one of header, query, cookie"),
+        ("targets: [a, a], sticky: {}", "PS113", "exactly one of header, query, cookie; found none"),
+        ("targets: [a, a], sticky: {header: a, cookie: b}", "PS113", "found header and cookie"),
+        ("targets: [a, a], sticky: {session: a}", "PS111", "unknown key 'session'"),
+        ("targets: [a, a], sticky: {header: a b}", "PS120", "the name of a header"),
+        ("targets: [a, a], sticky: {cookie: 'a;b'}", "PS120", "the name of a cookie"),
+        ("targets: [a, a], sticky: {query: ''}", "PS120", "empty"),
     ],
 )
 def test_a_slip_in_a_rule_is_told(fields: str, code: str, words: str) -> None:
-    problem = rule_problem(fields)
-    assert problem.code == code
-    assert words in problem.message
-
-
-def test_a_target_has_timeouts_and_retries_of_its_own() -> None:
-    (rule,) = route(
-        "rules: [{targets: [{server: a, timeout: 5s, retries: 1}], fallback: {server: a, timeout: {total: 1m}}}]"
-    ).rules
-    assert rule.targets == (Target("a", timeouts=Timeouts(first_byte=5.0, idle=5.0), retries=Retries(1)),)
-    assert rule.fallback == (Target("a", timeouts=Timeouts(total=60.0)),)
-
-
-@pytest.mark.parametrize(
-    ("written", "shadow"),
-    [
-        ("a", Shadow(Target("a"))),
-        ("{server: a}", Shadow(Target("a"))),
-        (
-            "{server: a, model: m, timeout: 1s, max_in_flight: 5}",
-            Shadow(Target("a", model="m", timeouts=Timeouts(first_byte=1.0, idle=1.0)), 5),
-        ),
-    ],
-)
-def test_a_rule_has_a_shadow(written: str, shadow: Shadow) -> None:
-    assert route(f"rules: [{{targets: a, shadow: {written}}}]").rules[0].shadow == shadow
+    problems = load(f"{SERVER}routes: [{{name: r, rules: [{{{fields}}}]}}]").problems
+    found = [problem for problem in problems if problem.severity is Severity.ERROR]
+    assert code in [problem.code for problem in found]
+    assert words in next(problem.message for problem in found if problem.code == code)
 
 
 def test_a_rule_can_be_off_and_says_what_it_is_for() -> None:
@@ -85,8 +62,19 @@ def test_a_rule_can_be_off_and_says_what_it_is_for() -> None:
     assert (rule.enabled, rule.description) == (False, "one\ntwo")
 
 
-def test_the_judgement_of_a_split_is_kept_and_told_to_be_without_force() -> None:
-    fields = "targets: [{server: a, weight: 9}, a], analysis: {threshold: 99.5, interval: 5m}"
-    assert route(f"rules: [{{{fields}}}]").rules[0].analysis == Analysis(99.5, 300.0)
-    problem = rule_problem(fields)
-    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS138", "routes[0].rules[0].analysis")
+@pytest.mark.parametrize(
+    ("written", "sticky"),
+    [
+        ("user", Sticky(StickyKind.USER)),
+        ("{header: X-Session}", Sticky(StickyKind.HEADER, "x-session")),
+        ("{query: Id}", Sticky(StickyKind.QUERY, "Id")),
+        ("{cookie: Sid}", Sticky(StickyKind.COOKIE, "Sid")),
+    ],
+)
+def test_a_split_keeps_callers_on_their_side_by_what_names_them(written: str, sticky: Sticky) -> None:
+    assert route(f"rules: [{{targets: [a, a], sticky: {written}}}]").rules[0].sticky == sticky
+
+
+def test_a_single_target_has_no_sides_which_is_told() -> None:
+    problem = rule_problem("targets: a, sticky: user")
+    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS136", "routes[0].rules[0].sticky")

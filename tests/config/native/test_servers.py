@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.access_spec import Auth, Counted, Limit, Queueing
 from proxy.config.spec import (
     Balance,
-    Credential,
     Disaggregation,
     EndpointSpec,
     Engine,
-    JwtAuth,
     Objective,
     RateLimit,
     Retries,
@@ -187,35 +186,28 @@ def test_a_server_may_list_endpoints_before_those_that_it_selects() -> None:
     assert [endpoint.port for endpoint in config.servers["a"].endpoints] == [1, 2]
 
 
-ENFORCED_LATER = [
-    ("auth: {jwt: {issuer: i, audience: [x, y], jwks: https://h/keys}}", "requests to this server answer 501"),
-    ("listener: {port: 443, tls_secret: ns/cert}", "requests to this server answer 501"),
-    ("credential: {secret: ns/key, key: token}", "requests to this server answer 501"),
-    (
-        "disaggregation: {group: g, prefill: {labels: {r: p}}, decode: {labels: {r: d}}, connector: nixl}",
-        "whole requests go to the decode endpoints",
-    ),
-]
-
-
-@pytest.mark.parametrize(("fields", "words"), ENFORCED_LATER)
-def test_what_is_not_enforced_yet_is_a_warning_that_says_so(fields: str, words: str) -> None:
-    problem = server_problem(f"endpoints: [http://h], {fields}")
-    assert (problem.severity, problem.code) == (Severity.WARNING, "PS138")
-    assert words in problem.message
-    assert problem.path == f"servers.a.{fields.partition(':')[0]}"
-
-
-def test_what_is_not_enforced_yet_is_kept() -> None:
-    found = server("endpoints: http://h, " + ", ".join(fields for fields, _ in ENFORCED_LATER))
-    assert found.auth == JwtAuth("i", ("x", "y"), "https://h/keys")
-    assert found.listener == ServiceListener(443, "ns/cert")
-    assert found.credential == Credential("ns/key", "token", "Bearer")
+def test_pairs_for_prefill_and_decode_are_kept_and_said_not_to_be_enforced() -> None:
+    fields = "disaggregation: {group: g, prefill: {labels: {r: p}}, decode: {labels: {r: d}}, connector: nixl}"
+    found = server(f"endpoints: http://h, {fields}")
     assert found.disaggregation == Disaggregation("g", (("r", "p"),), (("r", "d"),), "nixl")
+    problem = server_problem(f"endpoints: [http://h], {fields}")
+    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS138", "servers.a.disaggregation")
+    assert "whole requests go to the decode endpoints" in problem.message
 
 
-def test_a_port_of_its_own_alone_is_no_warning() -> None:
-    assert load("servers: {a: {endpoints: [http://h], listener: {port: 80}}}\n" + ROUTE).problems == ()
+def test_a_server_asks_who_calls_and_says_how_much_each_may_take() -> None:
+    fields = "auth: {client_certificate: true, required: false}, limits: [{tokens: 1000, per: day}]"
+    found = server(f"endpoints: http://h, {fields}, listener: {{port: 443, tls_secret: ns/cert}}")
+    assert found.auth == Auth(client_certificate=True, required=False)
+    assert found.limits == (Limit(Counted.TOKENS, 1000.0, "day"),)
+    assert found.listener == ServiceListener(443, "ns/cert")
+    assert load(f"servers: {{a: {{endpoints: [http://h], {fields}}}}}\n{ROUTE}").problems == ()
+
+
+def test_an_endpoint_has_a_bound_of_its_own() -> None:
+    found = server("endpoints: [{url: http://h, max_in_flight: 8}, http://g], max_pending: 5")
+    assert [endpoint.max_in_flight for endpoint in found.endpoints] == [8, None]
+    assert found.queueing == Queueing(max_pending=5)
 
 
 def test_a_server_may_bear_the_name_of_what_it_was() -> None:

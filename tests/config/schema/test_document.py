@@ -34,6 +34,8 @@ Document = dict[str, Any]
 SERVERS: Document = {"s": {"endpoints": ["http://h"]}}
 ROUTES = [{"name": "r", "rules": [{"targets": "s"}]}]
 LABELS = {"labels": {"a": "b"}}
+PAIR = {"stable": "s", "canary": "s"}
+JUDGED = {"threshold": 1, "interval": 1}
 
 
 def of_server(key: str, wrap: Callable[[Document], object] = lambda hole: hole) -> Callable[[Document], Document]:
@@ -49,6 +51,10 @@ def of_rule(key: str, wrap: Callable[[Document], object] = lambda hole: hole) ->
         "servers": SERVERS,
         "routes": [{"name": "r", "rules": [{"targets": ["s", "s"], key: wrap(hole)}]}],
     }
+
+
+def of_canary(wrap: Callable[[Document], object] = lambda hole: hole) -> Callable[[Document], Document]:
+    return lambda hole: {"servers": SERVERS, "routes": [{"name": "r", "rules": [{"canary": wrap(hole)}]}]}
 
 
 def of_settings(key: str, wrap: Callable[[Document], object] = lambda hole: hole) -> Callable[[Document], Document]:
@@ -80,8 +86,10 @@ HOLES: dict[str, tuple[Callable[[Document], Document], Document]] = {
         of_server("disaggregation", lambda hole: {"group": "g", "prefill": LABELS, "decode": hole}),
         LABELS,
     ),
-    "auth": (of_server("auth"), {"jwt": {}}),
-    "jwt": (of_server("auth", lambda hole: {"jwt": hole}), {}),
+    "auth": (of_server("auth"), {"keys": SOME_FILE}),
+    "jwt": (of_server("auth", lambda hole: {"jwt": hole}), {"issuer": "https://i", "jwks": "https://h/keys"}),
+    "redis": (of_settings("redis"), {"url": "redis://h"}),
+    "limit": (of_server("limits", lambda hole: [hole]), {"requests": 1}),
     "service_listener": (of_server("listener"), {"port": 1}),
     "credential": (of_server("credential"), {"secret": "a/b", "key": "k"}),
     "inventory_entry": (lambda hole: {"endpoints": [hole]}, {"address": "h"}),
@@ -95,21 +103,33 @@ HOLES: dict[str, tuple[Callable[[Document], Document], Document]] = {
     "fallback_target": (of_rule("fallback", lambda hole: [hole]), {"server": "s"}),
     "timeout": (of_rule("timeout"), {}),
     "shadow": (of_rule("shadow"), {"server": "s"}),
-    "analysis": (of_rule("analysis"), {"threshold": 1, "interval": 1}),
+    "canary": (of_canary(), {**PAIR, "analysis": JUDGED}),
+    "split": (of_canary(lambda hole: {**PAIR, "split": hole}), {"stable": 90, "canary": 10}),
+    "analysis": (of_canary(lambda hole: {**PAIR, "analysis": hole}), JUDGED),
+    "metrics": (of_canary(lambda hole: {**PAIR, "analysis": {**JUDGED, "metrics": hole}}), {}),
+    "sticky": (of_rule("sticky"), {"header": "a"}),
     "match": (of_rule("match"), {"path": "/"}),
     "test": (of_rule("match", lambda hole: {"headers": {"a": hole}}), {"exact": "a"}),
     "path_test": (of_rule("match", lambda hole: {"path": hole}), {"exact": "/a"}),
     "field": (of_rule("match", lambda hole: {"fields": [hole]}), {"field": "a", "operator": "equals", "value": 1}),
 }
 KEYS = [(form, key) for form, schema in FORMS.items() for key in schema["properties"]]
-OF_SETTINGS = {"settings", "listener", "listener_tls", "limits", "log"}
+OF_SETTINGS = {"settings", "listener", "listener_tls", "limits", "log", "redis"}
+# Of these one stands alone: what is given takes the place of what a form needs.
+ALONE = [
+    {"exact", "prefix", "suffix", "contains", "regex", "present", "absent", "all"},
+    {"requests", "tokens", "input_tokens", "output_tokens"},
+    {"header", "query", "cookie"},
+    {"targets", "canary"},
+    {"address", "url"},
+]
 
 
 def filled(form: str, **content: object) -> Document:
     """A form's document with this content in its hole, and what else it needs."""
     make, needed = HOLES[form]
-    tests = {"exact", "prefix", "suffix", "contains", "regex", "present", "absent", "all"}
-    left_out = tests if tests & content.keys() else {"address"} if "url" in content else set()
+    alone = [] if form == "canary" else ALONE
+    left_out = {key for keys in alone if keys & content.keys() for key in keys}
     return make({**{key: value for key, value in needed.items() if key not in left_out}, **content})
 
 

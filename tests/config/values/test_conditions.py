@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.config.spec import Absent, Exact, OrAbsent, PathCondition, Prefix, Present, Regex, ValueTest
+from proxy.config.match_spec import Absent, Exact, OrAbsent, PathCondition, Prefix, Present, Regex, ValueTest
 from proxy.errors import Severity
 from tests.config.native_documents import conditions, rule_problem, value_test
 

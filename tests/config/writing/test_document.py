@@ -9,25 +9,32 @@ from hypothesis import strategies as st
 
 from proxy.config.joining import LAST
 from proxy.config.loader import load, load_texts
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     BodyCondition,
     Condition,
-    Config,
-    EndpointSpec,
     Exact,
     HeaderCondition,
-    InventoryEntry,
     Match,
-    ModelServer,
     OrAbsent,
-    Origin,
     PathCondition,
     Prefix,
+    ValueTest,
+)
+from proxy.config.spec import (
+    Analysis,
+    Canary,
+    Config,
+    EndpointSpec,
+    InventoryEntry,
+    ModelServer,
+    Origin,
     Route,
     Rule,
     Selector,
+    Shadow,
+    Sticky,
+    StickyKind,
     Target,
-    ValueTest,
 )
 from proxy.config.values.policies import WIDEST_TIMEOUTS
 from proxy.config.writing.document import write_native
@@ -225,6 +232,44 @@ def test_a_value_in_a_body_stands_as_json_has_it(value: str, written: str) -> No
     assert match_text(condition) == f"match: {{body: {{user.tier: {written}}}}}"
 
 
+@pytest.mark.parametrize(
+    ("canary", "weights", "written"),
+    [
+        (Canary(), (90, 10), "{stable: a, canary: {server: a, model: n}}"),
+        (Canary(), (95, 5), "{stable: a, canary: {server: a, model: n}, split: 5}"),
+        (Canary(), (2, 1), "{stable: a, canary: {server: a, model: n}, split: {stable: 2, canary: 1}}"),
+        (Canary(), (100, 100), "{stable: a, canary: {server: a, model: n}, split: {stable: 100, canary: 100}}"),
+    ],
+)
+def test_a_canary_is_written_with_its_share(canary: Canary, weights: tuple[int, int], written: str) -> None:
+    stable, new = weights
+    rule = Rule("rule-1", (Target("a", stable), Target("a", new, "n")), canary=canary)
+    assert rule_text(rule) == [f"canary: {written}"]
+
+
+def test_steps_say_the_share_of_a_canary() -> None:
+    trial = Canary(Analysis(99.5, 300.0, 50, 1.5), (1, 5, 100))
+    rule = Rule("rule-1", (Target("a", 99), Target("b", 1)), canary=trial, sticky=Sticky(StickyKind.HEADER, "x-a"))
+    assert rule_text(rule) == [
+        "canary:",
+        "stable: a",
+        "canary: b",
+        "analysis: {threshold: 99.5, interval: 5m, min_requests: 50, metrics: {ttft: 1.5}}",
+        "steps: [1, 5, 100]",
+        "sticky: {header: x-a}",
+    ]
+
+
+def test_a_shadow_says_what_differs() -> None:
+    assert rule_text(Rule("rule-1", (Target("a"),), shadow=Shadow(Target("a")))) == ["targets: a", "shadow: a"]
+    shadow = Shadow(Target("a"), 32, 2.5, 64 * 1024)
+    assert rule_text(Rule("rule-1", (Target("a"),), shadow=shadow, sticky=Sticky(StickyKind.USER))) == [
+        "targets: a",
+        "shadow: {server: a, percent: 2.5, max_body: 64KiB}",
+        "sticky: user",
+    ]
+
+
 def test_a_server_that_no_file_defines_is_empty_and_says_why() -> None:
     missing = ModelServer("b", (), timeouts=WIDEST_TIMEOUTS, missing=True)
     lines = write_native(Config({"b": missing}, ())).splitlines()
@@ -274,8 +319,8 @@ def test_what_is_selected_while_nothing_is_there_is_kept() -> None:
 
 # --- completeness -----------------------------------------------------------------------------------------------------
 
-# Places are no part of what is said; a digest is made of what is read.
-UNSAID = {"origin", "version"}
+# Places are no part of what is said; a digest is made of what is read; limits that files set are always settled.
+UNSAID = {"origin", "version", "settled"}
 
 
 def varied(value: object, seen: dict[tuple[str, str], set[object]]) -> None:
@@ -302,3 +347,4 @@ def test_the_arbitrary_configurations_vary_every_field_of_the_spec() -> None:
     constant = {name for name, values in seen.items() if len(values) < 2 and name[1] not in UNSAID}
     assert constant == set()
     assert {name for name, _ in seen} >= {"FieldCondition", "OrAbsent", "Credential", "Disaggregation", "Shadow"}
+    assert {name for name, _ in seen} >= {"JwtAuth", "Limit", "Redis", "Queueing", "Canary", "Analysis", "Sticky"}

@@ -1,0 +1,146 @@
+"""Readers of what callers must show: JSON Web Tokens, API keys, client certificates."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from proxy.config.access_spec import ASYMMETRIC, Auth, JwtAuth
+from proxy.config.codes import Code
+from proxy.config.problems import Problems
+from proxy.config.text.nodes import ListNode, Node, ScalarNode, described, quoted
+from proxy.config.values.fields import Fields, fields_of
+from proxy.config.values.kinds import (
+    alternatives,
+    boolean,
+    choice,
+    duration_or_zero,
+    existing_file,
+    is_faulty,
+    mismatch,
+    name,
+    one_or_more,
+    text,
+)
+
+_URL = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
+_WITH_PASSWORD = re.compile(r"[^/]*://[^/]*@")
+_SYMMETRIC = re.compile(r"(?i)HS[0-9]+")
+_AUTH, _JWT = Auth(), JwtAuth()
+
+
+def read_auth(node: Node, problems: Problems) -> Auth | None:
+    """What callers are known by: any of the ways that are given, of which there is at least one."""
+    fields = fields_of(node, problems, "a mapping with jwt, keys, client_certificate, required, forward")
+    if fields is None:
+        return None
+    with fields:
+        before = problems.errors
+        auth = Auth(
+            jwt=fields.get("jwt", read_jwt),
+            keys=fields.get("keys", existing_file),
+            client_certificate=fields.get("client_certificate", boolean, _AUTH.client_certificate),
+            required=fields.get("required", boolean, _AUTH.required),
+            forward=fields.get("forward", boolean, _AUTH.forward),
+        )
+        if problems.errors == before and auth.jwt is None and auth.keys is None and not auth.client_certificate:
+            message = "expected at least one of jwt, keys and client_certificate: nobody could be known otherwise"
+            problems.error(fields.place, Code.MISSING_KEY, message)
+    return auth
+
+
+def read_jwt(node: Node, problems: Problems) -> JwtAuth | None:
+    """Which JSON Web Tokens are good, and where the keys that they are checked with are found."""
+    fields = fields_of(node, problems, "a mapping with issuer, audience, jwks, algorithms and so on")
+    if fields is None:
+        return None
+    with fields:
+        fields.exclusive(("audience", "audiences"))
+        audiences = fields.get("audience", one_or_more(text), _JWT.audiences)
+        jwt = JwtAuth(
+            issuer=fields.get("issuer", name),
+            audiences=fields.get("audiences", one_or_more(text), audiences),
+            jwks=fields.get("jwks", _read_keys),
+            algorithms=fields.get("algorithms", _read_algorithms, _JWT.algorithms),
+            leeway=fields.get("leeway", duration_or_zero, _JWT.leeway),
+            user_claim=fields.get("user_claim", name, _JWT.user_claim),
+            tier_claim=fields.get("tier_claim", name, _JWT.tier_claim),
+        )
+        check_issuer(fields, "issuer", "jwks")
+    return jwt
+
+
+def check_issuer(fields: Fields, issuer: str, keys: str) -> None:
+    """There is an issuer or a place of keys; an issuer alone is a URL, through which its keys are found."""
+    nodes = fields.node_of(issuer), fields.node_of(keys)
+    if any(node is not None and is_faulty(node) for node in nodes):
+        return
+    node = fields.filled(issuer)
+    if fields.filled(keys) is not None:
+        return
+    if node is None:
+        message = f"expected {issuer}, {keys} or both: without them every token would do"
+        fields.problems.error(fields.place, Code.MISSING_KEY, message)
+    elif isinstance(node, ScalarNode) and _URL.fullmatch(node.text):
+        _tell_plain(node, fields.problems)
+    elif isinstance(node, ScalarNode) and isinstance(node.value, str) and node.text:
+        message = f"this is no URL, and without {keys} the keys are found through the issuer's"
+        fields.problems.error(node.place, Code.BAD_ADDRESS, message)
+
+
+def _read_keys(node: Node, problems: Problems) -> str | None:
+    """The URL of a key set, or the path of a file with one."""
+    if isinstance(node, ScalarNode) and node.text.startswith(("http://", "https://")):
+        return read_keys_url(node, problems)
+    return existing_file(node, problems)
+
+
+def read_keys_url(node: Node, problems: Problems) -> str | None:
+    """The URL of a key set. Whoever can change what comes over plain http lets in whom they like, which is told."""
+    found = text(node, problems)
+    if found is None or not isinstance(node, ScalarNode):
+        return None
+    if _WITH_PASSWORD.match(found):
+        problems.error(node.place, Code.BAD_ADDRESS, "a user and password do not belong in the URL of keys")
+        return None
+    if not _URL.fullmatch(found):
+        message = f"expected a URL that begins with https:// or http://, found {described(node)}"
+        problems.error(node.place, Code.BAD_ADDRESS, message)
+        return None
+    _tell_plain(node, problems)
+    return found
+
+
+def _tell_plain(node: ScalarNode, problems: Problems) -> None:
+    parts = urlsplit(node.text)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        message = "keys that come over plain http can be changed on their way, by which anyone gets in: use https"
+        problems.warning(node.place, Code.BAD_ADDRESS, message)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read_algorithms(node: Node, problems: Problems) -> tuple[str, ...] | None:
+    found = one_or_more(_read_algorithm)(node, problems)
+    if isinstance(node, ListNode) and not node.items:
+        mismatch(node, problems, "at least one algorithm")
+        return None
+    return None if found is None else tuple(dict.fromkeys(found))
+
+
+def _read_algorithm(node: Node, problems: Problems) -> str | None:
+    """One that a public key checks: with none of the others is a token proof of anything."""
+    if not isinstance(node, ScalarNode) or not (node.text.lower() == "none" or _SYMMETRIC.fullmatch(node.text)):
+        return choice(ASYMMETRIC)(node, problems)
+    fault = (
+        "signs nothing: anyone could make such a token"
+        if node.text.lower() == "none"
+        else "is keyed by a secret, and whoever knows the public key could sign with that instead"
+    )
+    message = f"the algorithm {quoted(node)} {fault}; expected {alternatives(ASYMMETRIC)}"
+    problems.error(node.place, Code.BAD_VALUE, message)
+    return None
