@@ -1,0 +1,37 @@
+"""Promises of who is known."""
+
+from proxy.access.identity import CERTIFICATE, Identity, united
+from proxy.config.access_spec import JwtAuth
+
+ADA = Identity("ada", "key", "/etc/keys.yaml", {"id": "ada", "email": "ada@example.com"}, expires=100.0)
+TOKEN = Identity("sub-1", "jwt", JwtAuth("https://issuer"), {}, expires=50.0)
+
+
+def test_an_identity_is_shown_without_what_is_known_of_it() -> None:
+    assert repr(ADA) == "<Identity 'ada' by key>"
+
+
+def test_limits_by_user_take_the_id_where_no_user_is_named() -> None:
+    assert ADA.user == "ada"
+    assert Identity("ada", "key", "/k", {}, user="team").user == "team"
+
+
+def test_all_sources_that_vouch_for_a_request_count_and_the_first_one_names_the_caller() -> None:
+    both = united([TOKEN, ADA])
+    assert both is not None
+    assert (both.id, both.expires) == ("sub-1", 50.0)
+    assert both.vouched_by(JwtAuth("https://issuer"))
+    assert both.vouched_by("/etc/keys.yaml")
+    assert not both.vouched_by(CERTIFICATE)
+    assert not both.vouched_by(JwtAuth("https://other"))
+
+
+def test_what_several_vouch_for_ends_when_the_first_of_them_does() -> None:
+    other_way = united([ADA, TOKEN])
+    assert other_way is not None
+    assert (other_way.id, other_way.expires) == ("ada", 50.0)
+
+
+def test_nobody_is_united_to_nobody() -> None:
+    assert united([]) is None
+    assert united([ADA]) is ADA
