@@ -35,3 +35,17 @@ def test_an_endpoint_follows_its_spec_and_keeps_its_state() -> None:
     endpoint.in_flight = 3
     endpoint.adopt(EndpointSpec("http", "a", 8000, weight=5, labels=(("zone", "b"),)))
     assert (endpoint.weight, endpoint.in_flight, endpoint.available) == (5, 3, True)
+
+
+def test_an_endpoint_has_room_until_its_bound_over_all_workers_is_reached() -> None:
+    endpoint = Endpoint("qwen", EndpointSpec("http", "a", 8000))
+    assert endpoint.has_room
+    endpoint.limit = 1
+    assert endpoint.has_room
+    assert endpoint.claim()
+    assert not endpoint.has_room
+    assert not endpoint.claim()
+    assert endpoint.gauge.total() == 1
+    endpoint.limit = None
+    assert endpoint.has_room
+    assert endpoint.claim()

@@ -1,16 +1,21 @@
 """Promises of model servers across reloads."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from proxy.config.access_spec import Queueing
 from proxy.config.spec import Balance, Disaggregation, EndpointSpec, ModelServer, Origin, UpstreamTls
 from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.gate import Gate, NoPlaceError
+from proxy.upstream.gauge import LocalGauges
 from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.server import ServerRegistry, UpstreamServer, serving_endpoints
 from proxy.wire.clock import Sweeper
 from tests.transports import FakeTransport, StillLoop
+from tests.upstream.paused import PausedLoop, turns
 from tests.upstream.talks import answer
 
 A, B, C = (EndpointSpec("http", name, 8000) for name in "abc")
@@ -20,8 +25,8 @@ QWEN = ModelServer("qwen", (A, B))
 class House:
     """A registry, and reloads of it."""
 
-    def __init__(self) -> None:
-        self._loop = cast("Any", StillLoop())
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or cast("Any", StillLoop())
         self._sweeper = Sweeper(self._loop)
         self.registry = ServerRegistry(self._loop, self._sweeper)
 
@@ -65,7 +70,7 @@ def test_an_endpoint_that_went_finishes_what_it_has_and_keeps_no_connection() ->
     assert not house.keeps(first.pools[gone])
     assert house.keeps(first.pools[first.endpoints[0]])
     assert gone.available
-    assert first.pick([first.endpoints[0]]) is gone
+    assert first.take([first.endpoints[0]]) is gone
 
 
 def test_no_connection_to_a_server_that_went_is_kept() -> None:
@@ -123,14 +128,14 @@ def test_only_what_changed_begins_anew(change: dict[str, Any], policy: bool, bud
     assert (second.policy is first.policy, second.budget is first.budget) == (policy, budget)
 
 
-def test_a_tried_endpoint_is_not_picked_while_another_is_available() -> None:
+def test_a_tried_endpoint_is_not_taken_while_another_is_available() -> None:
     server = House().load()
     first, second = server.endpoints
-    assert server.pick([first]) is second
-    assert server.pick([second]) is first
-    assert server.pick([first, second]) is not None
+    assert server.take([first]) is second
+    assert server.take([second]) is first
+    assert server.take([first, second]) is not None
     first.available = second.available = False
-    assert server.pick([]) is None
+    assert server.take([]) is None
 
 
 def test_a_repr_tells_an_operator_the_truth() -> None:
@@ -151,7 +156,7 @@ def test_renewed_certificates_leave_no_connection_under_the_old_ones() -> None:
     house = House()
     pool = next(iter(house.load(SECURE).pools.values()))
     assert house.keeps(pool)
-    assert house.registry.renew_certificates() == []
+    assert house.registry.renew_secrets() == []
     assert pool.idle == 0
     assert house.keeps(pool)
 
@@ -162,7 +167,7 @@ def test_a_certificate_that_cannot_be_read_is_told_and_the_old_one_serves_on() -
     pool = next(iter(server.pools.values()))
     assert house.keeps(pool)
     server.spec = replace(SECURE, tls=UpstreamTls(ca="/nowhere/ca.pem"))
-    (failure,) = house.registry.renew_certificates()
+    (failure,) = house.registry.renew_secrets()
     assert "/nowhere/ca.pem" in failure
     assert pool.idle == 1
 
@@ -174,3 +179,101 @@ def test_whole_requests_go_to_the_endpoints_that_decode_where_prefill_has_its_ow
     assert serving_endpoints(ModelServer("s", (prefill, decode), disaggregation=split)) == (decode,)
     assert serving_endpoints(ModelServer("s", (prefill,), disaggregation=split)) == (prefill,)
     assert serving_endpoints(ModelServer("s", (prefill, decode))) == (prefill, decode)
+
+
+@pytest.mark.parametrize("queueing", [None, Queueing(max_in_flight=9)], ids=["without a bound", "with one"])
+def test_a_lease_counts_until_it_is_given_back(queueing: Queueing | None) -> None:
+    server = House().load(replace(QWEN, queueing=queueing))
+    endpoint = server.take(())
+    assert endpoint is not None
+    assert endpoint.in_flight == 1
+    assert server.pool(endpoint) is server.pools[endpoint]
+    server.give_back(endpoint)
+    assert endpoint.in_flight == 0
+
+
+BOUND = replace(QWEN, queueing=Queueing(max_in_flight=1, max_pending=5))
+
+
+def gate_of(server: UpstreamServer) -> Gate:
+    assert server.gate is not None
+    return server.gate
+
+
+def sent_away(task: "asyncio.Task[Any]") -> str | None:
+    error = task.exception()
+    assert isinstance(error, NoPlaceError)
+    return error.code
+
+
+def test_only_a_server_with_a_bound_has_a_gate() -> None:
+    assert House().load().gate is None
+    assert House().load(replace(QWEN, queueing=Queueing(max_pending=5))).gate is None
+    assert House().load(BOUND).gate is not None
+    assert House().load(replace(QWEN, endpoints=(A, replace(B, max_in_flight=1)))).gate is not None
+
+
+def test_a_gate_outlives_a_reload_and_learns_of_its_bounds_at_the_swap() -> None:
+    house = House()
+    first = house.load(BOUND)
+    gate = gate_of(first)
+    assert gate.take(()) is not None
+    more = replace(BOUND, endpoints=(A, C), queueing=Queueing(max_in_flight=2))
+    house.registry.adopt(more)
+    assert gate.take(()) is None
+    second = house.load(more)
+    assert second.gate is gate
+    assert gate.pools is second.pools
+    assert first.pool(second.endpoints[1]) is second.pools[second.endpoints[1]]
+    assert gate.take(()) is not None
+    assert gate.take(()) is None
+
+
+def test_bounds_that_come_again_still_know_of_what_is_in_flight() -> None:
+    house = House()
+    gate = gate_of(house.load(BOUND))
+    endpoint = gate.take(())
+    assert endpoint is not None
+    assert house.load().gate is None
+    again = gate_of(house.load(BOUND))
+    assert again.take(()) is None
+    gate.release(endpoint)
+    assert again.take(()) is not None
+
+
+def test_gauges_are_shared_by_whoever_hands_them_in() -> None:
+    gauges = LocalGauges()
+    loop = cast("Any", StillLoop())
+    servers = [ServerRegistry(loop, Sweeper(loop), gauges).adopt(BOUND) for _ in range(2)]
+    assert gate_of(servers[0]).take(()) is not None
+    assert gate_of(servers[1]).take(()) is None
+
+
+@pytest.mark.parametrize("after", [replace(QWEN), None], ids=["lifted", "gone"])
+def test_who_waits_passes_when_bounds_are_lifted_and_is_told_when_the_server_goes(after: ModelServer | None) -> None:
+    loop = PausedLoop()
+    house = House(loop)
+    gate = gate_of(house.load(BOUND))
+    assert gate.take(()) is not None
+    task = loop.create_task(gate.wait((), "c"))
+    loop.run_until_complete(turns())
+    house.reload(*([after] if after else []))
+    loop.run_until_complete(asyncio.wait([task]))
+    if after:
+        assert task.result() in house.registry.servers["qwen"].pools
+    else:
+        assert sent_away(task) == "no_endpoint"
+    loop.close()
+
+
+def test_closing_sends_away_who_waits() -> None:
+    loop = PausedLoop()
+    house = House(loop)
+    gate = gate_of(house.load(BOUND))
+    assert gate.take(()) is not None
+    task = loop.create_task(gate.wait((), "c"))
+    loop.run_until_complete(turns())
+    house.registry.close()
+    loop.run_until_complete(asyncio.wait([task]))
+    assert sent_away(task) == "no_endpoint"
+    loop.close()
