@@ -1,13 +1,18 @@
-"""Targets with all settled that can be settled ahead: policies, model, rewrites, and why one may not be asked."""
+"""Targets with all settled that can be settled ahead: policies, model, rewrites, and what their callers must show."""
 
-from proxy.config.spec import Config, ModelServer, Retries, Route, Rule, Target, Timeouts
+from proxy.config.access_spec import Auth
+from proxy.config.spec import Config, ModelServer, Retries, Route, Rule, Shadow, Target, Timeouts
 from proxy.errors import ConfigError, Problem, Severity
 from proxy.routing.rewriting import Rewriter
 from proxy.routing.split import Split
+from proxy.routing.sticky import StickyChoice
 from proxy.routing.table import BoundShadow, BoundTarget, Parts, RouteMatch, RoutingTable
 
 _UNSET = Timeouts()
-_Key = tuple[str, str | None, Timeouts, Retries | None]
+_Key = tuple[str, str | None, Timeouts, Retries | None, Auth | None]
+
+_FINENESS = 10_000
+"""Parts of a whole in which a share in per cent is kept: hundredths of a per cent."""
 
 
 class Binder:
@@ -22,13 +27,23 @@ class Binder:
 
     def bind(self, route: Route, rule: Rule, *, adapter: bool = False) -> RouteMatch:
         """Where a rule leads. For an adapter the server's own model is left out: it would hide the adapter's name."""
-        bound = [(self._target(rule, target, adapter=adapter), target.weight) for target in rule.targets]
-        fallback = tuple([self._target(rule, target, adapter=adapter) for target in rule.fallback])
+        bound = [(self._target(route, rule, target, adapter=adapter), target.weight) for target in rule.targets]
+        fallback = tuple([self._target(route, rule, target, adapter=adapter) for target in rule.fallback])
         try:
             split = Split(bound, key=rule.targets)
         except ValueError as error:
             raise _problem(rule, "bad-weights", str(error)) from error
-        match = RouteMatch(route.name, rule.name, split, fallback, self._shadow(rule, adapter=adapter))
+        analysis = None if rule.canary is None else rule.canary.analysis
+        match = RouteMatch(
+            route.name,
+            rule.name,
+            split,
+            fallback,
+            None if rule.shadow is None else self._shadow(route, rule, rule.shadow, adapter=adapter),
+            None if rule.sticky is None else StickyChoice(rule.sticky, f"{route.name}/{rule.name}", split.weights),
+            judged=analysis is not None,
+            timed=analysis is not None and (analysis.ttft is not None or analysis.tpot is not None),
+        )
         if not adapter:
             self._continue(match)
         return match
@@ -40,21 +55,21 @@ class Binder:
             match.split.adopt(known)
         self._parts.groups[group] = match.split
 
-    def _shadow(self, rule: Rule, *, adapter: bool) -> BoundShadow | None:
-        if rule.shadow is None:
-            return None
-        return BoundShadow(self._target(rule, rule.shadow.target, adapter=adapter), rule.shadow.max_in_flight)
+    def _shadow(self, route: Route, rule: Rule, shadow: Shadow, *, adapter: bool) -> BoundShadow:
+        target = self._target(route, rule, shadow.target, adapter=adapter)
+        return BoundShadow(target, shadow.max_in_flight, shadow.max_body, _share(shadow.percent))
 
-    def _target(self, rule: Rule, target: Target, *, adapter: bool) -> BoundTarget:
+    def _target(self, route: Route, rule: Rule, target: Target, *, adapter: bool) -> BoundTarget:
         server = self._servers.get(target.server)
         if server is None:
             raise _problem(rule, "unknown-server", f"there is no server {target.server!r}")
         model = target.model or (None if adapter else server.model)
         timeouts = rule.timeouts if target.timeouts == _UNSET else _settle(target.timeouts, rule.timeouts)
         retries = target.retries or rule.retries
-        key = (target.server, model, timeouts, retries)
+        key = (target.server, model, timeouts, retries, route.auth)
         known = self._bound.get(key)
         if known is None:
+            auths = tuple(auth for auth in (route.auth, server.auth) if auth is not None)
             known = self._bound[key] = BoundTarget(
                 target.server,
                 model,
@@ -63,7 +78,8 @@ class Binder:
                 self._rewriter(server),
                 _own_headers(server),
                 server.restore_model,
-                refusal(server),
+                auths,
+                any(auth.forward for auth in auths),
             )
         return known
 
@@ -86,18 +102,10 @@ def _own_headers(server: ModelServer) -> tuple[tuple[str, str], ...]:
     return (*server.headers, ("Accept-Encoding", "identity"))
 
 
-def refusal(server: ModelServer) -> str | None:
-    """What a server asks for that this version cannot enforce: it is not served without."""
-    wants = []
-    if server.auth is not None:
-        wants.append("authentication (jwt)")
-    if server.listener is not None and server.listener.tls_secret is not None:
-        wants.append("a TLS listener of its own")
-    if server.credential is not None:
-        wants.append("a credential from a secret")
-    if not wants:
-        return None
-    return f"the model server {server.name!r} asks for {' and '.join(wants)}, which this version does not enforce"
+def _share(percent: float) -> Split[bool] | None:
+    """Whether a request is copied, for each in turn; None where all are."""
+    copied = round(percent * _FINENESS / 100)
+    return None if copied >= _FINENESS else Split([(True, copied), (False, _FINENESS - copied)])
 
 
 def _settle(rule: Timeouts, server: Timeouts) -> Timeouts:

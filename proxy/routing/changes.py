@@ -6,19 +6,24 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
+from proxy.config.access_spec import Auth, Limit, Queueing
+from proxy.config.match_spec import Match
 from proxy.config.spec import (
     Analysis,
-    Match,
+    Canary,
+    Credential,
     Origin,
     RateLimit,
     Retries,
     Selector,
+    ServiceListener,
     Shadow,
+    Sticky,
     Target,
     Timeouts,
     TokenLimit,
 )
-from proxy.routing import wording
+from proxy.routing import access_wording, wording
 from proxy.routing.explain import describe
 
 NOT_SHOWN = "changed where it is not shown"
@@ -142,6 +147,26 @@ def said(value: object) -> str:
         case Selector():
             return wording.selector(value)
         case _:
+            return _said_of_access(value)
+
+
+def _said_of_access(value: object) -> str:
+    match value:
+        case Auth():
+            return access_wording.auth(value)
+        case (Limit(), *_):
+            return "; ".join(access_wording.limit(one) for one in value if isinstance(one, Limit))
+        case Canary():
+            return wording.canary(value)
+        case Sticky():
+            return wording.sticky(value)
+        case Queueing():
+            return access_wording.queueing(value)
+        case ServiceListener():
+            return access_wording.listener(value)
+        case Credential():
+            return access_wording.credential(value)
+        case _:
             return _said_of_parts(value)
 
 
@@ -152,7 +177,7 @@ def _said_of_parts(value: object) -> str:
         case Target():
             return target_words(value)
         case Shadow():
-            return f"{target_words(value.target)}, at most {value.max_in_flight} at once"
+            return f"{target_words(value.target)}, {wording.copies(value)}"
         case Match():
             return " and ".join(map(describe, value.conditions)) or "always"
         case (str(), str()):

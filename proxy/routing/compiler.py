@@ -2,7 +2,8 @@
 
 from collections.abc import Generator
 
-from proxy.config.spec import BodyCondition, Config, FieldCondition, Match, Route, Rule
+from proxy.config.match_spec import BodyCondition, FieldCondition, Match
+from proxy.config.spec import Config, Route, Rule, StickyKind
 from proxy.routing.binding import Binder
 from proxy.routing.matching import Predicate, compile_globs, compile_rule
 from proxy.routing.table import Candidates, GlobSteps, Parts, RouteMatch, RoutingTable, Step, Steps
@@ -110,6 +111,8 @@ class _Compiler:
             yield from self._breathe(0.1)
 
     def _note_body_fields(self, rule: Rule) -> None:
+        if rule.sticky is not None and rule.sticky.kind is StickyKind.USER:
+            self.parts.body_fields.add("user")
         for match in rule.matches:
             for condition in match.conditions:
                 if isinstance(condition, BodyCondition):

@@ -165,8 +165,6 @@ class _Terms:
         return None if server is None else tuple(endpoint.address for endpoint in server.endpoints)
 
     def _answer(self, target: BoundTarget) -> Answer | None:
-        if target.refusal is not None:
-            return Answer(501, target.refusal)
         if target.rewriter is not None and needs_name(self._request) and not sent_models(target, self._request)[0].name:
             return Answer(400, "the body names no model, and nothing gives it one")
         server = None if self._servers is None else self._servers.get(target.server)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 from proxy.config.spec import Config, ModelServer, Origin, Retries, Rewrite, Route, Rule, Target, Timeouts
 from proxy.config.values.policies import completed
-from proxy.routing import wording
-from proxy.routing.binding import refusal
+from proxy.routing import access_wording, wording
 from proxy.routing.changes import said
 from proxy.routing.explain import describe as words_of
 from proxy.routing.wording import header_value, percent, shares
@@ -50,8 +49,9 @@ class RuleDescription:
     targets: tuple[TargetDescription, ...]
     fallback: tuple[TargetDescription, ...]
     shadow: TargetDescription | None
-    shadow_in_flight: int | None
-    analysis: str | None
+    shadow_copies: str | None
+    canary: str | None
+    sticky: str | None
     origin: Origin
 
 
@@ -68,16 +68,19 @@ class RouteDescription:
     rules: tuple[RuleDescription, ...]
     fallback: tuple[TargetDescription, ...]
     token_limit: str | None
+    auth: str | None
+    limits: tuple[str, ...]
     origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointDescription:
-    """An endpoint of a server."""
+    """An endpoint of a server. `max_in_flight` None leaves the bound to the server."""
 
     address: str
     weight: int
     labels: Mapping[str, str]
+    max_in_flight: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ class RewriteDescription:
 
 @dataclass(frozen=True, slots=True)
 class ServerDescription:
-    """A server with its policies. `selector` says what it looks for among the inventory, `refusal` why it is not asked,
-    `missing` that no file defines it. Of headers that hold credentials the values are not shown."""
+    """A server with its policies. `selector` says what it looks for among the inventory, `missing` that
+    no file defines it. Of headers that hold credentials the values are not shown, nor are keys and passwords."""
 
     name: str
     engine: str
@@ -110,8 +113,11 @@ class ServerDescription:
     rate_limit: str | None
     disaggregation: str | None
     tls: str | None
-    asks_for: tuple[str, ...]
-    refusal: str | None
+    auth: str | None
+    limits: tuple[str, ...]
+    queueing: str | None
+    listener: str | None
+    credential: str | None
     missing: bool
     origin: Origin
 
@@ -155,6 +161,8 @@ def _route(route: Route, servers: Mapping[str, ModelServer]) -> RouteDescription
         rules=tuple(_rule(rule, servers) for rule in route.rules),
         fallback=tuple(_target(target, _PLAIN, servers) for target in route.fallback),
         token_limit=None if route.token_limit is None else wording.token_limit(route.token_limit),
+        auth=None if route.auth is None else access_wording.auth(route.auth),
+        limits=tuple(map(access_wording.limit, route.limits)),
         origin=route.origin,
     )
 
@@ -172,8 +180,9 @@ def _rule(rule: Rule, servers: Mapping[str, ModelServer]) -> RuleDescription:
         targets=tuple(_target(target, rule, servers, share) for target, share in parts),
         fallback=tuple(_target(target, rule, servers) for target in rule.fallback),
         shadow=None if rule.shadow is None else _target(rule.shadow.target, rule, servers),
-        shadow_in_flight=None if rule.shadow is None else rule.shadow.max_in_flight,
-        analysis=None if rule.analysis is None else wording.analysis(rule.analysis),
+        shadow_copies=None if rule.shadow is None else wording.copies(rule.shadow),
+        canary=None if rule.canary is None else wording.canary(rule.canary),
+        sticky=None if rule.sticky is None else wording.sticky(rule.sticky),
         origin=rule.origin,
     )
 
@@ -199,7 +208,7 @@ def _server(server: ModelServer) -> ServerDescription:
         model=server.model,
         balance=server.balance.value,
         endpoints=tuple(
-            EndpointDescription(endpoint.address, endpoint.weight, dict(endpoint.labels))
+            EndpointDescription(endpoint.address, endpoint.weight, dict(endpoint.labels), endpoint.max_in_flight)
             for endpoint in server.endpoints
         ),
         selector=None if server.selector is None else wording.selector(server.selector),
@@ -213,8 +222,11 @@ def _server(server: ModelServer) -> ServerDescription:
         rate_limit=None if server.rate_limit is None else wording.rate_limit(server.rate_limit),
         disaggregation=None if server.disaggregation is None else said(server.disaggregation),
         tls=None if server.tls is None else said(server.tls),
-        asks_for=tuple(wording.not_enforced(server)),
-        refusal=refusal(server),
+        auth=None if server.auth is None else access_wording.auth(server.auth),
+        limits=tuple(map(access_wording.limit, server.limits)),
+        queueing=None if server.queueing is None else access_wording.queueing(server.queueing),
+        listener=None if server.listener is None else access_wording.listener(server.listener),
+        credential=None if server.credential is None else access_wording.credential(server.credential),
         missing=server.missing,
         origin=server.origin,
     )

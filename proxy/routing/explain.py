@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     Absent,
     BodyCondition,
     Condition,

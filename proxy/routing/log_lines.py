@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from proxy.config.spec import BodyCondition, Condition, FieldCondition, HeaderCondition, QueryCondition, Rule
+from proxy.config.match_spec import BodyCondition, Condition, FieldCondition, HeaderCondition, QueryCondition
+from proxy.config.spec import Rule
 
 LONGEST_LOGGED = 256
 """Characters of a name that the access log holds (proxy/telemetry/access_log.py)."""
@@ -18,7 +19,7 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 _ORIGIN = re.compile(r"\Ahttps?://[^/]*", re.IGNORECASE)
 
 # What the proxy answers by itself (proxy/runtime/app.py), so that no route is asked.
-ANSWERED_HERE = frozenset({"/health", "/ready", "/v1/models"})
+ANSWERED_HERE = frozenset({"/health", "/metrics", "/ready", "/v1/models"})
 # What the log holds of the data that a FieldCondition sees.
 _LOGGED_FIELDS = frozenset({"model", "request.method", "request.path", "request.type", "request.model"})
 

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import re2
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     Absent,
     BodyCondition,
     Condition,
@@ -22,10 +22,10 @@ from proxy.config.spec import (
     Present,
     QueryCondition,
     Regex,
-    Rule,
     Suffix,
     ValueTest,
 )
+from proxy.config.spec import Rule
 from proxy.errors import ConfigError, Problem, Severity
 from proxy.operators import compile_operator, find
 from proxy.routing.facts import RequestFacts

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from proxy.config.access_spec import Auth
 from proxy.config.spec import Retries, Route, Rule, Timeouts
 from proxy.routing.facts import RequestFacts
 from proxy.routing.matching import Predicate, TextPredicate
 from proxy.routing.rewriting import Rewriter
 from proxy.routing.split import Split
+from proxy.routing.sticky import StickyChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class BoundTarget:
     """A target with its policies settled: the rule's win over its server's.
 
     `model` is the name sent upstream where the server's `rewriter` has none; None keeps the client's. `headers` are set
-    on each request. `refusal` says why the server may not be asked at all.
+    on each request. `auths` are what callers must show, the route's first, and `forwards` says that what they show goes
+    on to the engine.
     """
 
     server: str
@@ -26,26 +29,44 @@ class BoundTarget:
     rewriter: Rewriter | None = None
     headers: tuple[tuple[str, str], ...] = ()
     restore_model: bool = False
-    refusal: str | None = None
+    auths: tuple[Auth, ...] = ()
+    forwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BoundShadow:
-    """A target that gets copies, and how many may be under way at once."""
+    """A target that gets copies: of how many requests (`share` says it for each in turn; None: of all), how many may be
+    under way at once, and up to which size of a body.
+    """
 
     target: BoundTarget
     max_in_flight: int
+    max_body: int
+    share: Split[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """Where a request goes. One object a rule, made when the table is compiled."""
+    """Where a request goes. One object a rule, made when the table is compiled. `judged`: its second target is a canary
+    whose tries, and the first one's, are evidence, and `timed`: so are the times of its tokens.
+    """
 
     route: str
     rule: str
     split: Split[BoundTarget]
     fallback: tuple[BoundTarget, ...]
     shadow: BoundShadow | None = None
+    sticky: StickyChoice | None = None
+    judged: bool = False
+    timed: bool = False
+
+    def choose(self, facts: RequestFacts) -> BoundTarget:
+        """The target for a request. On the hot path."""
+        if self.sticky is not None:
+            place = self.sticky.place(facts)
+            if place is not None:
+                return self.split.items[place]
+        return self.split.pick()
 
 
 class Step(NamedTuple):

@@ -5,12 +5,26 @@ from collections.abc import Iterable
 
 import msgspec
 
-from proxy.config.spec import Analysis, ModelServer, RateLimit, Retries, Rule, Selector, Timeouts, TokenLimit
-from proxy.config.values.units import format_duration
+from proxy.config.spec import (
+    Analysis,
+    Canary,
+    RateLimit,
+    Retries,
+    Rule,
+    Selector,
+    Shadow,
+    Sticky,
+    StickyKind,
+    Target,
+    Timeouts,
+    TokenLimit,
+)
+from proxy.config.values.units import format_duration, format_size
 
 # The values of headers that are called so are credentials more often than not.
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|passw|credential", re.IGNORECASE)
 NOT_SHOWN = "***"
+_SHADOW = Shadow(Target(""))
 
 LONGEST_VALUE = 60
 """Characters of a request's value that are shown."""
@@ -129,7 +143,30 @@ def token_limit(terms: TokenLimit) -> str:
 
 def analysis(terms: Analysis) -> str:
     """How a canary is judged."""
-    return f"at least {terms.threshold:g}% of its requests must succeed in each {format_duration(terms.interval)}"
+    least = f"at least {terms.threshold:g}% of its requests"
+    told = f"{least}, {terms.min_requests:,} or more, must succeed in each {format_duration(terms.interval)}"
+    bounds = {"to its first token": terms.ttft, "for each further one": terms.tpot}
+    times = [f"{factor:g} times as long {what}" for what, factor in bounds.items() if factor is not None]
+    return f"{told}, and take at most {' and '.join(times)} as those of the stable target" if times else told
+
+
+def canary(terms: Canary) -> str:
+    """How the second target of a split is judged, and the shares that it goes through."""
+    judged = "is not judged" if terms.analysis is None else analysis(terms.analysis)
+    return f"{judged}; its steps are {', '.join(f'{step}%' for step in terms.steps)}" if terms.steps else judged
+
+
+def sticky(terms: Sticky) -> str:
+    """What keeps a caller on one side of a split."""
+    return "each user" if terms.kind is StickyKind.USER else f"each value of the {terms.kind.value} {terms.name}"
+
+
+def copies(terms: Shadow) -> str:
+    """How much of the requests a shadow gets."""
+    told = [] if terms.percent == _SHADOW.percent else [f"{terms.percent:g}% of requests"]
+    told.append(f"at most {terms.max_in_flight} at once")
+    told += [] if terms.max_body == _SHADOW.max_body else [f"bodies of at most {format_size(terms.max_body)}"]
+    return ", ".join(told)
 
 
 def labels(pairs: Iterable[tuple[str, str]]) -> str:
@@ -143,16 +180,3 @@ def selector(terms: Selector) -> str:
     wanted += [f"labels {labels(terms.labels)}"] if terms.labels else []
     ports = f", on port {', '.join(map(str, terms.ports))}" if terms.ports else ""
     return f"{' with '.join(wanted) or 'any endpoint'} in the namespace {terms.namespace}{ports}"
-
-
-def not_enforced(server: ModelServer) -> list[str]:
-    """What a server asks for beside its endpoints and policies, in words."""
-    told = []
-    if server.auth is not None:
-        told.append(f"callers' JSON Web Tokens of {server.auth.issuer or 'any issuer'}")
-    if server.listener is not None:
-        secret = server.listener.tls_secret
-        told.append(f"a listener on port {server.listener.port}{f' with TLS from {secret}' if secret else ''}")
-    if server.credential is not None:
-        told.append(f"a credential from the secret {server.credential.secret}")
-    return told

@@ -2,19 +2,17 @@
 
 from dataclasses import replace
 
-import pytest
-
+from proxy.config.access_spec import Auth
 from proxy.config.spec import (
+    Analysis,
+    Canary,
     Config,
-    Credential,
-    JwtAuth,
     ModelServer,
     Retries,
     Rewrite,
     RewriteTarget,
     Route,
     Rule,
-    ServiceListener,
     Shadow,
     Target,
     Timeouts,
@@ -52,7 +50,7 @@ def test_a_targets_limits_win_over_its_rules_and_those_over_its_servers() -> Non
 
 def test_what_a_server_sets_goes_with_its_targets() -> None:
     found = bound(Target("s"), ModelServer("s", (), headers=(("A", "b"),)))
-    assert (found.headers, found.restore_model, found.refusal) == ((("A", "b"),), False, None)
+    assert (found.headers, found.restore_model) == ((("A", "b"),), False)
 
 
 def test_an_answer_in_which_a_name_is_restored_is_asked_for_uncompressed() -> None:
@@ -62,23 +60,31 @@ def test_an_answer_in_which_a_name_is_restored_is_asked_for_uncompressed() -> No
     assert bound(Target("s"), replace(server, headers=own)).headers == own
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"auth": JwtAuth("https://i")}, "jwt"),
-        ({"listener": ServiceListener(443, "ns/cert")}, "TLS"),
-        ({"credential": Credential("ns/s", "key")}, "credential"),
-    ],
-)
-def test_a_server_that_asks_for_what_is_not_enforced_is_refused(change: dict[str, object], word: str) -> None:
-    found = bound(Target("s"), ModelServer("s", (), **change))  # type: ignore[arg-type]
-    assert found.refusal is not None
-    assert word in found.refusal
-    assert "'s'" in found.refusal
+def test_what_callers_must_show_goes_with_a_target_the_routes_before_the_servers() -> None:
+    own, others = Auth(client_certificate=True), Auth(keys="/keys", forward=True)
+    server = ModelServer("s", (), auth=others)
+    route = Route("route", (Rule("r", (Target("s"),)),), auth=own)
+    found = match_of(compile_table(Config({"s": server}, (route,)))).split.items[0]
+    assert (found.auths, found.forwards) == ((own, others), True)
+    assert bound(Target("s"), ModelServer("s", ())).auths == ()
 
 
-def test_a_port_of_its_own_alone_refuses_nothing() -> None:
-    assert bound(Target("s"), ModelServer("s", (), listener=ServiceListener(8080))).refusal is None
+def test_a_split_whose_second_target_is_on_trial_is_judged() -> None:
+    rule = Rule("r", (Target("s", 9), Target("s", 1, "new")), canary=Canary(Analysis(99.0, 60.0)))
+    assert match_of(table_of(rule, ModelServer("s", ()))).judged
+    assert not match_of(table_of(replace(rule, canary=Canary()), ModelServer("s", ()))).judged
+    assert not match_of(table_of(replace(rule, canary=None), ModelServer("s", ()))).judged
+
+
+def test_a_shadow_gets_its_share_and_no_long_bodies() -> None:
+    rule = Rule("r", (Target("s"),), shadow=Shadow(Target("s"), 5, 25.0, 1000))
+    shadow = match_of(table_of(rule, ModelServer("s", ()))).shadow
+    assert shadow is not None
+    assert shadow.share is not None
+    assert (shadow.max_body, sum(shadow.share.pick() for _ in range(400))) == (1000, 100)
+    whole = match_of(table_of(replace(rule, shadow=Shadow(Target("s"))), ModelServer("s", ()))).shadow
+    assert whole is not None
+    assert whole.share is None
 
 
 def test_a_shadow_is_bound_like_a_target() -> None:

@@ -4,17 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.config.access_spec import Auth, Counted, Limit, Queueing, Redis
+from proxy.config.match_spec import Exact, HeaderCondition, Match
 from proxy.config.spec import (
     Analysis,
     Balance,
-    Exact,
-    HeaderCondition,
-    Match,
+    Canary,
+    Credential,
     Origin,
     RateLimit,
     Retries,
     Selector,
+    ServiceListener,
     Shadow,
+    Sticky,
+    StickyKind,
     Target,
     Timeouts,
     TokenLimit,
@@ -75,6 +79,10 @@ def test_a_secret_that_differs_is_not_shown() -> None:
     match = Match((HeaderCondition("authorization", Exact("a")),))
     other = Match((HeaderCondition("authorization", Exact("b")),))
     assert change("when", (match,), (other,)) == "when: changed where it is not shown"
+    keys = Credential(value="hunter2"), Credential(value="hunter3")
+    assert change("credential", *keys) == "credential: changed where it is not shown"
+    shared = [(Limit(Counted.TOKENS, 5.0, redis=Redis(f"redis://:{word}@h")),) for word in ("hunter2", "hunter3")]
+    assert change("limits", *shared) == "limits: changed where it is not shown"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,24 @@ def test_a_secret_that_differs_is_not_shown() -> None:
         (TokenLimit(5, 6), "5 tokens in and 6 tokens out per second"),
         (Selector("n"), "any endpoint in the namespace n"),
         (Shadow(Target("s"), 3), "s, at most 3 at once"),
-        (Analysis(99.0, 60.0), "at least 99% of its requests must succeed in each 1m"),
+        (Shadow(Target("s"), 3, 2.5, 2048), "s, 2.5% of requests, at most 3 at once, bodies of at most 2KiB"),
+        (Analysis(99.0, 60.0), "at least 99% of its requests, 20 or more, must succeed in each 1m"),
+        (Canary(), "is not judged"),
+        (
+            Canary(Analysis(99.5, 60.0, 1000, 1.5, 2.0), (1, 5)),
+            (
+                "at least 99.5% of its requests, 1,000 or more, must succeed in each 1m, and take at most 1.5 times as "
+                "long to its first token and 2 times as long for each further one as those of the stable target; "
+                "its steps are 1%, 5%"
+            ),
+        ),
+        (Sticky(StickyKind.USER), "each user"),
+        (Sticky(StickyKind.COOKIE, "sid"), "each value of the cookie sid"),
+        (Auth(client_certificate=True), "a client certificate"),
+        ((Limit(Counted.REQUESTS, 5.0), Limit(Counted.TOKENS, 7.0)), "5 requests per second; 7 tokens per second"),
+        (Queueing(5), "at most 5 in flight, none may wait"),
+        (ServiceListener(80), "port 80"),
+        (Credential(value="hunter2"), "an API key"),
         (UpstreamTls(ca="/a"), "ca /a, verify yes"),
         ((("a", "b"), ("c", "d")), "a=b, c=d"),
         (frozenset({"b", "a"}), "a, b"),

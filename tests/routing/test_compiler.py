@@ -5,19 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config.spec import (
-    Config,
-    HeaderCondition,
-    Match,
-    ModelServer,
-    Origin,
-    Present,
-    Retries,
-    Route,
-    Rule,
-    Target,
-    Timeouts,
-)
+from proxy.config.match_spec import HeaderCondition, Match, Present
+from proxy.config.spec import Config, ModelServer, Origin, Retries, Route, Rule, Target, Timeouts
 from proxy.errors import ConfigError
 from proxy.routing.compiler import compile_steps, compile_table
 from proxy.routing.table import BoundTarget, RoutingTable

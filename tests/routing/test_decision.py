@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from proxy.config.spec import (
     Config,
-    JwtAuth,
     ModelServer,
     Retries,
     Rewrite,
@@ -178,15 +177,6 @@ def test_a_server_that_is_not_asked_tells_what_is_answered() -> None:
     answer = decide(compile_table(config), sample_of({"model": "qwen"}), config.servers).fallback[1].answer
     assert answer is not None
     assert answer.reason.endswith("no file defines it")
-
-
-def test_a_server_that_asks_for_what_is_not_enforced_is_refused() -> None:
-    locked = replace(CONFIG.servers["small"], auth=JwtAuth("me"))
-    config = replace(CONFIG, servers={**CONFIG.servers, "small": locked})
-    answer = decide(compile_table(config), sample_of({"model": "qwen"})).targets[0].answer
-    assert answer is not None
-    assert answer.status == 501
-    assert "authentication (jwt)" in answer.reason
 
 
 def test_a_shadow_and_headers_are_told() -> None:

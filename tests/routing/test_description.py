@@ -4,15 +4,20 @@ from dataclasses import replace
 
 from hypothesis import given
 
+from proxy.config.access_spec import Auth, Counted, JwtAuth, Limit, Queueing, Redis
 from proxy.config.spec import (
+    Analysis,
+    Canary,
     Config,
-    JwtAuth,
+    Credential,
     Retries,
     Rewrite,
     RewriteTarget,
     Selector,
     ServiceListener,
     Shadow,
+    Sticky,
+    StickyKind,
     Target,
     Timeouts,
     TokenLimit,
@@ -74,14 +79,22 @@ def test_an_adapter_keeps_its_name_whatever_its_server_calls_the_model() -> None
 def test_what_a_route_has_beside_its_rules_is_told() -> None:
     config = written()
     chat, batch = config.routes
-    rule = replace(chat.rules[0], shadow=Shadow(Target("next"), 7))
-    route = replace(chat, rules=(rule,), fallback=(Target("large"),), token_limit=TokenLimit(5, None))
+    trial = Canary(Analysis(99.0, 60.0), (5, 100))
+    sticky = Sticky(StickyKind.HEADER, "x-a")
+    rule = replace(chat.rules[0], shadow=Shadow(Target("next"), 7, 50.0), canary=trial, sticky=sticky)
+    auth, limits = Auth(client_certificate=True), (Limit(Counted.REQUESTS, 9.0),)
+    fallback, tokens = (Target("large"),), TokenLimit(5, None)
+    route = replace(chat, rules=(rule,), fallback=fallback, token_limit=tokens, auth=auth, limits=limits)
     found = describe(replace(config, routes=(route, batch))).routes[0]
     assert found.token_limit == "5 tokens in per second"
     assert [target.server for target in found.fallback] == ["large"]
     assert found.rules[0].shadow is not None
     assert (found.rules[0].shadow.server, found.rules[0].shadow.model) == ("next", "qwen-next")
-    assert found.rules[0].shadow_in_flight == 7
+    assert found.rules[0].shadow_copies == "50% of requests, at most 7 at once"
+    assert found.rules[0].canary is not None
+    assert found.rules[0].canary.endswith("in each 1m; its steps are 5%, 100%")
+    assert found.rules[0].sticky == "each value of the header x-a"
+    assert (found.auth, found.limits) == ("a client certificate", ("9 requests per second",))
 
 
 def test_a_server_is_told_without_its_credentials() -> None:
@@ -91,16 +104,19 @@ def test_a_server_is_told_without_its_credentials() -> None:
         headers=(("Authorization", "Bearer secret"), ("x-a", "b")),
         selector=Selector(labels=(("app", "a"),), ports=(8000,)),
         rewrites=(Rewrite((RewriteTarget("v1", 3), RewriteTarget("v2")), ("a", "b")), Rewrite((RewriteTarget("v3"),))),
-        auth=JwtAuth("https://issuer"),
+        auth=Auth(JwtAuth("https://issuer")),
+        limits=(Limit(Counted.TOKENS, 1e6, "day", redis=Redis("redis://u:secret@h:1/2?password=secret")),),
+        queueing=Queueing(5, None, 7, 2.0),
+        credential=Credential(value="secret"),
         listener=ServiceListener(443, "default/cert"),
     )
     found = describe(replace(config, servers={**config.servers, "small": server})).servers[0]
     assert found.headers == {"Authorization": "***", "x-a": "b"}
     assert found.selector == "labels app=a in the namespace default, on port 8000"
     assert list(map(rewrite_words, found.rewrites)) == ["a, b → v1 75%, v2 25%", "every other model → v3"]
-    assert found.asks_for == (
-        "callers' JSON Web Tokens of https://issuer",
-        "a listener on port 443 with TLS from default/cert",
-    )
-    assert found.refusal is not None
+    assert found.auth == "a JSON Web Token of https://issuer"
+    assert found.limits == ("1,000,000 tokens per day, shared by redis://h:1/2",)
+    assert found.queueing == "at most 5 in flight, 7 requests may wait up to 2s"
+    assert found.listener == "port 443 with TLS from default/cert"
+    assert found.credential == "an API key"
     assert "secret" not in repr(replace(found, origin=config.routes[0].origin)).replace("default/cert", "")

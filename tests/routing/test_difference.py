@@ -6,19 +6,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from proxy.config.access_spec import Auth, Counted, Limit, Queueing
+from proxy.config.match_spec import Exact, HeaderCondition, Match
 from proxy.config.spec import (
-    Analysis,
     Balance,
+    Canary,
     Config,
     Credential,
     Disaggregation,
     EndpointSpec,
     Engine,
-    Exact,
-    HeaderCondition,
     InventoryEntry,
-    JwtAuth,
-    Match,
     ModelServer,
     Objective,
     Origin,
@@ -31,6 +29,8 @@ from proxy.config.spec import (
     Selector,
     ServiceListener,
     Shadow,
+    Sticky,
+    StickyKind,
     Target,
     Timeouts,
     TokenLimit,
@@ -213,9 +213,11 @@ OTHER: dict[type, dict[str, Any]] = {
         "objectives": (Objective("o", 1),),
         "selector": Selector(),
         "disaggregation": Disaggregation("g", (("a", "b"),), (("c", "d"),)),
-        "auth": JwtAuth(),
+        "auth": Auth(),
+        "limits": (Limit(Counted.REQUESTS, 1.0),),
+        "queueing": Queueing(1),
         "listener": ServiceListener(1),
-        "credential": Credential("a/b", "c"),
+        "credential": Credential(value="c"),
         "missing": True,
     },
     Route: {
@@ -225,6 +227,8 @@ OTHER: dict[type, dict[str, Any]] = {
         "priority": 1,
         "fallback": (Target("s"),),
         "token_limit": TokenLimit(1, 1),
+        "auth": Auth(),
+        "limits": (Limit(Counted.REQUESTS, 1.0),),
         "description": "d",
         "kind": "k",
     },
@@ -235,7 +239,8 @@ OTHER: dict[type, dict[str, Any]] = {
         "timeouts": Timeouts(1.0),
         "retries": Retries(1),
         "shadow": Shadow(Target("s")),
-        "analysis": Analysis(1.0, 1.0),
+        "canary": Canary(),
+        "sticky": Sticky(StickyKind.USER),
         "enabled": False,
         "description": "d",
     },
@@ -247,6 +252,7 @@ OTHER: dict[type, dict[str, Any]] = {
         "prefix": "/v1",
         "weight": 2,
         "labels": (("a", "b"),),
+        "max_in_flight": 1,
     },
 }
 

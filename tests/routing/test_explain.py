@@ -4,29 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     Absent,
     BodyCondition,
     Condition,
-    Config,
     Contains,
     Exact,
     FieldCondition,
     HeaderCondition,
     Match,
     MethodCondition,
-    ModelServer,
     OrAbsent,
     PathCondition,
     Prefix,
     Present,
     QueryCondition,
     Regex,
-    Route,
-    Rule,
     Suffix,
-    Target,
 )
+from proxy.config.spec import Config, ModelServer, Route, Rule, Target
 from proxy.operators import Operator
 from proxy.routing.compiler import compile_table
 from proxy.routing.explain import Finding, describe, found_value, trace, why

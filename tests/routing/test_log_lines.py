@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     BodyCondition,
     Exact,
     FieldCondition,
@@ -14,8 +14,8 @@ from proxy.config.spec import (
     Match,
     PathCondition,
     QueryCondition,
-    Rule,
 )
+from proxy.config.spec import Rule
 from proxy.forwarding.exchange import Exchange
 from proxy.operators import Operator
 from proxy.routing.log_lines import (
@@ -28,7 +28,7 @@ from proxy.routing.log_lines import (
     is_at,
     is_event,
 )
-from proxy.runtime.app import _LOCAL_PATHS
+from proxy.runtime.reception import ANSWERED_HERE as LOCAL_PATHS
 from proxy.telemetry.access_log import LONGEST_FIELD, JsonLines, TextLines
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(lambda name: name != "-")
@@ -102,7 +102,7 @@ def test_messages_about_which_no_route_was_asked_are_told_apart(written: Exchang
 
 
 def test_it_knows_what_the_proxy_and_its_log_know() -> None:
-    assert {path.encode() for path in ANSWERED_HERE} == _LOCAL_PATHS
+    assert {path.encode() for path in ANSWERED_HERE} == LOCAL_PATHS
     assert LONGEST_LOGGED == LONGEST_FIELD
 
 

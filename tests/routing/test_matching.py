@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     Absent,
     BodyCondition,
     Condition,
@@ -15,17 +15,15 @@ from proxy.config.spec import (
     HeaderCondition,
     Match,
     MethodCondition,
-    Origin,
     PathCondition,
     Prefix,
     Present,
     QueryCondition,
     Regex,
-    Rule,
     Suffix,
-    Target,
     ValueTest,
 )
+from proxy.config.spec import Origin, Rule, Target
 from proxy.errors import ConfigError
 from proxy.routing.matching import compile_condition, compile_glob, compile_match, compile_rule
 from tests.routing.fake_request import FakeRequest
