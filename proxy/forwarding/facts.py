@@ -1,5 +1,6 @@
 """What routing asks of a request, answered lazily from its head and body."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -16,6 +17,7 @@ class Facts:
     """Fits `proxy.routing.facts.RequestFacts` by shape. Only `model` is found at once: every lookup begins with it."""
 
     __slots__ = (
+        "_caller",
         "_headers",
         "_peek",
         "_peeked",
@@ -29,8 +31,9 @@ class Facts:
         "path",
     )
 
-    def __init__(self, request: Request, peek: Peek) -> None:
+    def __init__(self, request: Request, peek: Peek, caller: Mapping[str, object] | None = None) -> None:
         head = request.head
+        self._caller = caller
         self._request = request
         self._peek = peek
         self._peeked: object | None = None
@@ -78,7 +81,9 @@ class Facts:
         return query
 
     def data(self, name: str) -> object:
-        """A top-level field of the body, or what the message says of itself."""
+        """A top-level field of the body, or what the message says of itself, or the credential of its caller."""
+        if name == "user" and self._caller is not None:
+            return self._caller
         value: object = None if self._peeked is None else self._peek.value(self._peeked, name)
         return self._message() if name == "request" and not isinstance(value, dict) else value
 

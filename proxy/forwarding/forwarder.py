@@ -4,22 +4,25 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from proxy.access.demands import demand
 from proxy.config.spec import ModelServer
 from proxy.errors import RequestError, UpstreamError, UpstreamFailure
 from proxy.forwarding.attempt import attempt
 from proxy.forwarding.call import Call
-from proxy.forwarding.exchange import Attempt
+from proxy.forwarding.exchange import Attempt, Trial
+from proxy.forwarding.filters import BodyFilter
 from proxy.forwarding.heads import response_framing, response_lines
 from proxy.forwarding.journey import Journey, as_request_error
 from proxy.forwarding.relay import LAST_CHUNK, Relay, framed
-from proxy.forwarding.restore import ModelRestorer
-from proxy.forwarding.shadow import Shadows
+from proxy.forwarding.shadow import Copy, Shadows
 from proxy.routing.table import BoundShadow, BoundTarget
 from proxy.upstream.connection import UpstreamConnection
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.gate import NoPlaceError
 from proxy.wire.clock import Sweeper
 from proxy.wire.response_gate import Framing, ResponseHead, with_length
 
+NO_CREDENTIAL = "the proxy cannot read the credential that it shows to this model server"
 OUT_OF_TIME = "the request took longer than its total limit"
 
 _EVENT_STREAM = b"text/event-stream"
@@ -35,12 +38,15 @@ class Forwarder:
         *,
         random: Callable[[], float],
         draining: Callable[[], bool],
+        observe_copy: Callable[[Copy], None],
+        tells_fallback: bool = True,
     ) -> None:
         self._loop = loop
         self._sweeper = sweeper
         self._random = random
         self._draining = draining
-        self._shadows = Shadows(loop, sweeper)
+        self._tells_fallback = tells_fallback
+        self._shadows = Shadows(loop, sweeper, observe_copy)
 
     async def close(self) -> None:
         """End what is under way that no client waits for."""
@@ -48,41 +54,83 @@ class Forwarder:
 
     async def forward(self, call: Call) -> None:
         """Answer the call from its target, or from the first fallback that can; RequestError if none does."""
-        first, fallback = call.match.split.pick(), call.match.fallback
-        error = await self._try_target(call, first, last=not fallback, shadow=call.match.shadow)
+        first = call.match.choose(call.facts)
+        if first.auths:
+            demand(first.auths, call.caller)
+        toll = call.toll
+        if toll is None:
+            await self._try_targets(call, first)
+            return
+        await toll.enter(call.match.route)
+        try:
+            await self._try_targets(call, first)
+        finally:
+            toll.leave(asked=bool(call.exchange.attempts))
+
+    async def _try_targets(self, call: Call, first: BoundTarget) -> None:
+        match, fallback = call.match, call.match.fallback
+        try:
+            error = await self._try_target(call, first, last=not fallback, shadow=match.shadow)
+        finally:
+            if match.judged:
+                call.exchange.trial = Trial(int(first is not match.split.items[0]), len(call.exchange.attempts))
+        failed = first
         for position, target in enumerate(fallback, 1):
             if error is None:
                 return
+            call.link_failed(failed.server, error)
             error = await self._try_target(call, target, last=position == len(fallback))
+            failed = target
         if error is not None:
+            error.headers += self._chain_line(call)
             raise error
 
     async def _try_target(
         self, call: Call, target: BoundTarget, *, last: bool, shadow: BoundShadow | None = None
     ) -> RequestError | None:
-        """None if the client has its answer, else why this target has none. A lease is given back in the same block.
+        """None if the client has its answer, else why this target has none.
 
         What is refused or exceeds a limit is not copied to a shadow either.
         """
-        server = call.servers[target.server]
-        if target.refusal is not None:
-            raise RequestError(501, target.refusal, kind="server_error", code="not_enforced")
-        error = self._admit(call, target.server)
-        if error is not None:
-            return error
+        if target.auths:
+            demand(target.auths, call.caller)
+        toll, tries = call.toll, len(call.exchange.attempts)
+        if toll is not None:
+            try:
+                await toll.enter_server(target.server)
+            except RequestError as refusal:
+                return refusal
+            if toll.counts:
+                call.ask_for_usage(toll)
         if shadow is not None:
             self._shadows.copy(call, shadow)
-        journey = Journey(call, target, server, last)
+        error: RequestError | None = None
+        try:
+            error = await self._try_endpoints(Journey(call, target, call.servers[target.server], last))
+        finally:
+            if toll is not None:
+                toll.leave_server(asked=len(call.exchange.attempts) > tries, failed=error is not None)
+        return error
+
+    async def _try_endpoints(self, journey: Journey) -> RequestError | None:
+        """None if the client has its answer, else why there is none. A lease is given back in the same block."""
+        server = journey.server
+        if server.lacks_credential:
+            return RequestError(503, NO_CREDENTIAL, kind="server_error", code="no_credential", retry_after=5.0)
         while journey.error is None:
-            endpoint = server.pick(journey.tried)
+            endpoint = server.take(journey.tried)
+            if endpoint is None and server.gate is not None:
+                try:
+                    endpoint = await journey.wait_for_place(server.gate, self._sweeper.now)
+                except NoPlaceError as error:
+                    return error
             if endpoint is None:
                 return _no_endpoint(server.spec)
-            endpoint.in_flight += 1
             try:
                 if await self._try_endpoint(journey, endpoint):
                     return None
             finally:
-                endpoint.in_flight -= 1
+                server.give_back(endpoint)
             if journey.pause and journey.error is None:
                 now = self._sweeper.now
                 if now + journey.pause >= journey.total_deadline(now):
@@ -90,28 +138,9 @@ class Forwarder:
                 await asyncio.sleep(journey.pause)
         return journey.error
 
-    def _admit(self, call: Call, name: str) -> RequestError | None:
-        """Take a permit of the server's rate limit; how things stand goes into the answer's head."""
-        limiter = call.limiters.get(name)
-        if limiter is None:
-            return None
-        verdict = limiter.admit()
-        call.extra = limiter.headers(verdict)
-        if verdict.admitted:
-            return None
-        message = f"request rate limit exceeded for model server: {name}"
-        return RequestError(
-            429,
-            message,
-            kind="rate_limit_error",
-            code="rate_limit_exceeded",
-            retry_after=verdict.retry_after,
-            headers=call.extra,
-        )
-
-    async def _try_endpoint(self, journey: "Journey", endpoint: Endpoint) -> bool:
+    async def _try_endpoint(self, journey: Journey, endpoint: Endpoint) -> bool:
         """Whether the client has its answer. If not, the journey holds a pause before the next try, or the error."""
-        call, pool = journey.call, journey.server.pools[endpoint]
+        call, pool = journey.call, journey.server.pool(endpoint)
         record = journey.begin(endpoint)
         head = call.request.head
         try:
@@ -119,7 +148,7 @@ class Forwarder:
                 pool,
                 journey.target,
                 head.method,
-                call.message_for(journey.target, endpoint, journey.body),
+                call.message_for(journey.target, journey.server, endpoint, journey.body),
                 total_deadline=journey.total_deadline(self._sweeper.now),
                 repeatable=journey.repeatable,
                 interim_to=None if head.said.http10 else call.downstream,
@@ -132,14 +161,27 @@ class Forwarder:
             record.outcome = "ok" if answer.status < 500 else str(answer.status)
             if answer.status in journey.target.retries.statuses and journey.wants_retry(answer, self._random):
                 return False
-            restorer = journey.restorer(answer)
+            passes = journey.filters(answer)
             if connection.complete:
-                self._answer_whole(call, connection, answer, restorer)
+                self._answer_whole(call, connection, answer, passes)
             else:
-                await self._stream(call, connection, answer, record, restorer)
+                altered = with_length(answer, None) if journey.alters else answer
+                await self._stream(call, connection, altered, record, passes)
         finally:
             pool.give_back(connection)
         return True
+
+    def _extra_lines(self, call: Call) -> bytes:
+        """How the limits stand, and which targets failed before."""
+        limits = b"" if call.toll is None else call.toll.head_lines
+        return limits + self._chain_line(call)
+
+    def _chain_line(self, call: Call) -> bytes:
+        """Which targets failed before, and why, for whoever asked."""
+        if not call.exchange.chain or not self._tells_fallback:
+            return b""
+        links = ", ".join(f"{link.server}={link.reason}" for link in call.exchange.chain)
+        return b"X-Penstock-Fallback: %b\r\n" % links.encode("ascii", "backslashreplace")
 
     def _begin_answer(self, call: Call, head: ResponseHead) -> tuple[Framing, bool, bytes]:
         """How the client is answered: the framing, whether its connection stays open, and the head."""
@@ -155,17 +197,17 @@ class Forwarder:
             http10=http10,
             keep_alive=keep_alive,
             request_id=call.lines.request_id,
-            extra=call.extra,
+            extra=b"" if call.toll is None and not exchange.chain else self._extra_lines(call),
         )
         return framing, keep_alive, lines
 
     def _answer_whole(
-        self, call: Call, upstream: UpstreamConnection, head: ResponseHead, restorer: ModelRestorer | None
+        self, call: Call, upstream: UpstreamConnection, head: ResponseHead, passes: BodyFilter | None
     ) -> None:
         """An answer that is all here leaves in one write."""
         chunks = upstream.take_chunks()
-        if restorer is not None:
-            body = restorer.feed(b"".join(chunks)) + restorer.rest()
+        if passes is not None:
+            body = passes.feed(b"".join(chunks)) + passes.rest()
             chunks, head = [body], with_length(head, len(body))
         framing, keep_alive, data = self._begin_answer(call, head)
         if chunks:
@@ -180,13 +222,11 @@ class Forwarder:
         upstream: UpstreamConnection,
         head: ResponseHead,
         record: Attempt,
-        restorer: ModelRestorer | None,
+        passes: BodyFilter | None,
     ) -> None:
         """Pass an answer on as it comes, to its end; an end too soon is made plain to the client."""
-        if restorer is not None:
-            head = with_length(head, None)
         framing, keep_alive, lines = self._begin_answer(call, head)
-        relay = Relay(call.downstream, call.exchange, framing, lines, self._loop, restorer)
+        relay = Relay(call.downstream, call.exchange, framing, lines, self._loop, passes)
         relay.start(upstream)
         error = await relay.done
         if error is None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from proxy.errors import RequestError, UpstreamError, UpstreamFailure
 from proxy.forwarding.call import Call
 from proxy.forwarding.exchange import Attempt
+from proxy.forwarding.filters import BodyFilter, Chain
 from proxy.forwarding.restore import ModelRestorer, can_restore
 from proxy.forwarding.splice import Piece
 from proxy.routing.table import BoundTarget
 from proxy.upstream.endpoint import Endpoint
+from proxy.upstream.gate import Gate
 from proxy.upstream.retry import backoff, may_retry, parse_retry_after
 from proxy.upstream.server import UpstreamServer
 from proxy.wire.response_gate import Framing, ResponseHead
@@ -20,11 +22,15 @@ LONGEST_WAIT = 10.0
 
 
 class Journey:
-    """Owns a call's tries at one target: which endpoints it has seen, how many tries are left, and what comes next."""
+    """Owns a call's tries at one target: which endpoints it has seen, how many tries are left, and what comes next.
+
+    `alters` says that the answer's body may come out longer or shorter than it came in.
+    """
 
     __slots__ = (
         "_left",
         "_tries",
+        "alters",
         "body",
         "call",
         "error",
@@ -48,6 +54,7 @@ class Journey:
         self.repeatable = may_retry(call.facts.method, call.facts.path, sent=True)
         self.error: RequestError | None = None
         self.pause = 0.0
+        self.alters = False
         self._left = target.retries.attempts
         self._tries = 0
         server.budget.deposit()
@@ -61,8 +68,18 @@ class Journey:
         self.tried.append(endpoint)
         self._tries += 1
         record = Attempt(self.target.server, endpoint.address)
+        if self.call.match.judged:
+            record.started = time.perf_counter()
         exchange.attempts.append(record)
         return record
+
+    async def wait_for_place(self, gate: Gate, now: float) -> Endpoint | None:
+        """A place at an endpoint, as soon as it is this call's turn; NoPlaceError where it gets none."""
+        call, began = self.call, time.perf_counter()
+        try:
+            return await gate.wait(self.tried, call.flow, call.priority_at(gate), self.total_deadline(now))
+        finally:
+            call.exchange.queued += time.perf_counter() - began
 
     def total_deadline(self, now: float) -> float:
         """When the whole request must have ended, on the loop's clock."""
@@ -99,14 +116,24 @@ class Journey:
         self.error = RequestError(head.status, "the engine answered with an error", kind="server_error")
         return True
 
-    def restorer(self, head: ResponseHead) -> ModelRestorer | None:
-        """What puts the client's own name for the model back into the answer, where another one was sent."""
+    def filters(self, head: ResponseHead) -> BodyFilter | None:
+        """What the answer passes through: what counts its tokens, and what puts the client's own name for the model
+        back where another one was sent.
+        """
         asked, sent = self.call.facts.model, self.model
-        if not self.target.restore_model or not asked or not sent or asked == sent or head.framing is Framing.NONE:
+        restores = self.target.restore_model and asked and sent and asked != sent
+        toll = self.call.toll
+        counts = toll is not None and toll.counts
+        if not (restores or counts) or head.framing is Framing.NONE:
             return None
+        self.alters = bool(restores) or (toll is not None and toll.hides)
         said = head.said
         coded = any(name == b"content-encoding" and value.lower() != b"identity" for name, _, value in said.fields)
-        return ModelRestorer(sent, asked) if can_restore(said.content_type, coded) else None
+        meter = toll.meter(said.content_type, coded=coded) if toll is not None and counts else None
+        if not (restores and asked and sent and can_restore(said.content_type, coded)):
+            return meter
+        restorer = ModelRestorer(sent, asked)
+        return restorer if meter is None else Chain((meter, restorer))
 
     def _grant(self, *, free: bool = False) -> bool:
         """Whether there is a try left, and the server's budget has one for us; a `free` one needs no budget."""

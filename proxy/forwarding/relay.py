@@ -5,7 +5,7 @@ import asyncio
 from proxy.downstream.connection import DownstreamConnection
 from proxy.errors import RequestError, UpstreamError
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.restore import ModelRestorer
+from proxy.forwarding.filters import BodyFilter
 from proxy.upstream.connection import UpstreamConnection
 from proxy.wire.error_body import error_event
 from proxy.wire.response_gate import Framing
@@ -25,10 +25,10 @@ class Relay:
     """Owns the passing on of one answer. `done` brings None, or the error that ended the answer early.
 
     The head waits for the first bytes of the body only if they are there already: both then leave in one write.
-    A `restorer` puts the client's own name for the model back into the body.
+    What a `body_filter` takes out, puts in or holds back is not what came; it is asked for its rest at the end.
     """
 
-    __slots__ = ("_downstream", "_exchange", "_framing", "_head", "_restorer", "_tail", "done")
+    __slots__ = ("_downstream", "_exchange", "_filter", "_framing", "_head", "_tail", "done")
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Relay:
         framing: Framing,
         head: bytes,
         loop: asyncio.AbstractEventLoop,
-        restorer: ModelRestorer | None = None,
+        body_filter: BodyFilter | None = None,
     ) -> None:
         self._downstream = downstream
         self._exchange = exchange
         self._framing = framing
         self._head = head
-        self._restorer = restorer
+        self._filter = body_filter
         self._tail = b""
         self.done: asyncio.Future[UpstreamError | None] = loop.create_future()
 
@@ -58,8 +58,8 @@ class Relay:
 
     def body(self, chunks: list[bytes]) -> None:
         """Bytes that one read upstream brought."""
-        if self._restorer is not None:
-            chunks = [self._restorer.feed(b"".join(chunks))]
+        if self._filter is not None:
+            chunks = [self._filter.feed(b"".join(chunks))]
             if not chunks[0]:
                 return
         self._tail = chunks[-1]
@@ -70,8 +70,8 @@ class Relay:
 
     def finished(self, error: UpstreamError | None) -> None:
         """The engine's answer has ended."""
-        if self._restorer is not None:
-            self._release(self._restorer)
+        if self._filter is not None:
+            self._release(self._filter)
         if error is None:
             last = self._take_head() + (LAST_CHUNK if self._framing is Framing.CHUNKED else b"")
             if last:
@@ -79,10 +79,10 @@ class Relay:
         if not self.done.done():
             self.done.set_result(error)
 
-    def _release(self, restorer: ModelRestorer) -> None:
-        """What was held back in case a name went on: it did not."""
-        self._restorer = None
-        if rest := restorer.rest():
+    def _release(self, body_filter: BodyFilter) -> None:
+        """What was held back in case it went on: it did not."""
+        self._filter = None
+        if rest := body_filter.rest():
             self.body([rest])
 
     def last_words(self, error: RequestError, path: bytes) -> bytes:

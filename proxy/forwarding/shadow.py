@@ -3,18 +3,38 @@
 import asyncio
 import logging
 import math
+import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from proxy.access.demands import demand
 from proxy.errors import RequestError, UpstreamError
 from proxy.forwarding.attempt import attempt
 from proxy.forwarding.call import Call
 from proxy.forwarding.splice import Piece
 from proxy.routing.table import BoundShadow, BoundTarget
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.pool import ConnectionPool
+from proxy.upstream.server import UpstreamServer
 from proxy.wire.clock import Sweeper
 
 LOG = logging.getLogger("penstock.shadow")
+
+CROWDED = "crowded"
+TOO_LARGE = "too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What became of one copy. `outcome` is "ok", a status from 500 up, the words of an `UpstreamFailure`, the code of
+    the error that kept it from being sent, or "crowded" or "too_large" for one that was not made. Seconds.
+    """
+
+    route: str
+    rule: str
+    server: str
+    outcome: str
+    duration: float = 0.0
 
 
 class Drain:
@@ -35,11 +55,15 @@ class Drain:
 
 
 class Shadows:
-    """Owns the copies under way, counted by the rule that asks for them: one that has its fill gets no more for now."""
+    """Owns the copies under way, counted by the rule that asks for them: one that has its fill gets no more for now.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sweeper: Sweeper) -> None:
+    `observe` is told of every copy that was asked for.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sweeper: Sweeper, observe: Callable[[Copy], None]) -> None:
         self._loop = loop
         self._sweeper = sweeper
+        self._observe = observe
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: Counter[tuple[str, str]] = Counter()
 
@@ -47,10 +71,15 @@ class Shadows:
         return f"<Shadows, {len(self._tasks)} in flight>"
 
     def copy(self, call: Call, shadow: BoundShadow) -> None:
-        """Send a copy, unless as many as are allowed are under way."""
+        """Send a copy if it is this request's turn, and as many as are allowed are not under way yet."""
+        if shadow.share is not None and not shadow.share.pick():
+            return
         rule = (call.match.route, call.match.rule)
+        unfit = TOO_LARGE if len(call.request.body) > shadow.max_body else ""
         if self._in_flight[rule] >= shadow.max_in_flight:
-            LOG.debug("no copy for %s/%s: %d are in flight", *rule, shadow.max_in_flight)
+            unfit = CROWDED
+        if unfit:
+            self._observe(Copy(*rule, shadow.target.server, unfit))
             return
         self._in_flight[rule] += 1
         task = self._loop.create_task(self._send(call, shadow.target))
@@ -71,38 +100,54 @@ class Shadows:
             del self._in_flight[rule]
 
     async def _send(self, call: Call, target: BoundTarget) -> None:
+        began = time.perf_counter()
+        outcome = "internal_error"
         try:
-            await self._send_once(call, target)
-        except (RequestError, UpstreamError) as error:
+            outcome = await self._send_once(call, target)
+        except UpstreamError as error:
+            outcome = error.failure.value
             LOG.debug("the copy for model server %s failed: %s", target.server, error)
+        except RequestError as error:
+            outcome = error.code or str(error.status)
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
         except Exception:  # the outermost edge: a fault of ours in a copy is nobody's answer
             LOG.exception("a copied request failed inside the proxy")
-
-    async def _send_once(self, call: Call, target: BoundTarget) -> None:
-        """One try at one endpoint, within the limits of the target's server."""
-        server = call.servers[target.server]
-        limiter = call.limiters.get(target.server)
-        if target.refusal is not None or (limiter is not None and not limiter.admit().admitted):
-            return
-        body = call.body_for(call.model_for(target))
-        endpoint = server.pick(())
-        if endpoint is None:
-            return
-        endpoint.in_flight += 1
-        try:
-            await self._exchange(call, target, endpoint, server.pools[endpoint], body)
         finally:
-            endpoint.in_flight -= 1
+            duration = time.perf_counter() - began
+            self._observe(Copy(call.match.route, call.match.rule, target.server, outcome, duration))
+
+    async def _send_once(self, call: Call, target: BoundTarget) -> str:
+        """One try at one endpoint, on the terms of the target's server. Returns the outcome."""
+        server = call.servers[target.server]
+        demand(target.auths, call.caller)
+        if server.lacks_credential:
+            raise RequestError(503, "the credential cannot be read", code="no_credential")
+        ticket = None if call.toll is None else await call.toll.take(target.server)
+        body = call.body_for(call.model_for(target))
+        endpoint = server.take(())
+        if endpoint is None:
+            if ticket is not None:
+                ticket.refund()
+            raise RequestError(503, "no endpoint is available", code="no_endpoint")
+        try:
+            return await self._exchange(call, target, server, endpoint, body)
+        finally:
+            server.give_back(endpoint)
+            if ticket is not None:
+                ticket.settle(None, 0)
 
     async def _exchange(
-        self, call: Call, target: BoundTarget, endpoint: Endpoint, pool: ConnectionPool, body: list[Piece]
-    ) -> None:
+        self, call: Call, target: BoundTarget, server: UpstreamServer, endpoint: Endpoint, body: list[Piece]
+    ) -> str:
         total = target.timeouts.total
-        connection, _ = await attempt(
+        pool = server.pool(endpoint)
+        connection, head = await attempt(
             pool,
             target,
             call.request.head.method,
-            call.message_for(target, endpoint, body),
+            call.message_for(target, server, endpoint, body),
             total_deadline=math.inf if total is None else self._sweeper.now + total,
             repeatable=False,
             interim_to=None,
@@ -115,3 +160,4 @@ class Shadows:
                 raise error
         finally:
             pool.give_back(connection)
+        return "ok" if head.status < 500 else str(head.status)

@@ -28,7 +28,8 @@ MAX_FIELDS = 200
 class RequestFields:
     """What the fields of a head say, but for Content-Length: the part that a kept-alive client sends again and again.
 
-    `forwarded` is a memo of whoever writes these fields upstream; it is theirs to fill.
+    `forwarded` and `dressed` are memos of whoever writes these fields upstream, `caller` of whoever reads from them who
+    calls; each is theirs to fill.
     """
 
     spelled: list[SpelledField]
@@ -42,6 +43,8 @@ class RequestFields:
     expects_continue: bool
     dropped: frozenset[bytes]
     forwarded: tuple[bytes, bytes] | None = None
+    dressed: tuple[object, bytes] | None = None
+    caller: object | None = None
 
 
 @dataclass(slots=True)

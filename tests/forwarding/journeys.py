@@ -5,17 +5,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from proxy.access.rate_limit import LimiterSet
+from proxy.access.identity import NOBODY, Caller
+from proxy.access.limits import Limits
+from proxy.access.shared_table import SharedTable
 from proxy.balancing.policy import RoundRobin
-from proxy.config.spec import EndpointSpec, ModelServer, Retries, Timeouts
+from proxy.config.spec import Config, EndpointSpec, ModelServer, Retries, Timeouts
 from proxy.errors import UpstreamError, UpstreamFailure
+from proxy.forwarding.admission import Admission
 from proxy.forwarding.call import Call
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.facts import Facts
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.heads import RequestLines
 from proxy.forwarding.peek import Peek
+from proxy.forwarding.shadow import Copy
 from proxy.forwarding.snapshot import Snapshot
+from proxy.forwarding.toll import Toll
 from proxy.routing.split import Split
 from proxy.routing.table import BoundShadow, BoundTarget, RouteMatch
 from proxy.upstream.connection import UpstreamConnection
@@ -143,11 +148,25 @@ class World:
             spec = ModelServer(name, specs)
             self.servers[name] = UpstreamServer(spec, living, RoundRobin(), budget or RetryBudget(0.2, 100))
             targets.append(BoundTarget(name, models[number] if models else None, timeouts, retries))
-        shadow = BoundShadow(targets.pop(), shadowed) if shadowed else None
+        shadow = BoundShadow(targets.pop(), shadowed, max_body=1024) if shadowed else None
         first = replace(targets[0], **changes)
         self.match = RouteMatch("route", "rule", Split([(first, 1)]), tuple(targets[1:]), shadow)
-        self.limiters = LimiterSet()
-        self.forwarder = Forwarder(asyncio.get_running_loop(), self.sweeper, random=lambda: 0.0, draining=lambda: False)
+        self.copies: list[Copy] = []
+        self.caller: Caller = NOBODY
+        clock = lambda: self.sweeper.now  # noqa: E731 - one for both
+        self.admission = Admission(Limits(SharedTable.create(1, clock=clock), clock))
+        self.forwarder = Forwarder(
+            asyncio.get_running_loop(),
+            self.sweeper,
+            random=lambda: 0.0,
+            draining=lambda: False,
+            observe_copy=self.copies.append,
+        )
+
+    def limit(self, *servers: ModelServer) -> None:
+        """Let these model servers' limits hold."""
+        for _ in self.admission.prepare(Config({server.name: server for server in servers}, ())):
+            pass
 
     def call(self, data: bytes = b"", visit: Visit | None = None) -> Call:
         """A request that has come and been matched."""
@@ -155,10 +174,15 @@ class World:
         visit.sends(data or post(b'{"model": "m"}', target=b"/v1/chat/completions"))
         request = visit.requests[-1]
         nothing = cast("Any", None)
-        snapshot = Snapshot(nothing, nothing, self.servers, self.limiters, Peek(), b"")
+        snapshot = Snapshot(nothing, nothing, self.servers, self.admission, Peek(), b"")
         exchange = Exchange("id", "192.0.2.7", "POST", "/", 0.0)
         lines = RequestLines(request.head, visit.connection, b"id")
-        return Call(visit.connection, request, Facts(request, Peek()), self.match, snapshot, exchange, lines)
+        facts = Facts(request, Peek())
+        call = Call(visit.connection, request, facts, self.match, snapshot, exchange, lines, self.caller)
+        if self.admission.active:
+            known, address = self.caller.identity, "192.0.2.7"
+            call.toll = Toll(self.admission, request, facts, exchange, known, address=address, counts=False)
+        return call
 
     @property
     def asked(self) -> list[list[int]]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.config.access_spec import Auth
 from proxy.config.spec import RateLimit, Retries, Timeouts
 from proxy.errors import RequestError
 from proxy.forwarding.journey import LONGEST_WAIT, Journey
@@ -191,13 +192,11 @@ async def test_a_server_without_an_available_endpoint_falls_back() -> None:
 
 async def test_a_server_over_its_rate_limit_falls_back_and_the_last_one_tells_the_client() -> None:
     world = World([["ok"] * 3], [["ok"] * 3])
-    world.limiters.update({"s0": replace(world.servers["s0"].spec, rate_limit=RateLimit(0.001, 1))})
+    world.limit(replace(world.servers["s0"].spec, rate_limit=RateLimit(0.001, 1)))
     for _ in range(2):
         assert (await answered(world))[0] == 200
     assert world.asked == [[1], [1]]
-    world.limiters.update(
-        {name: replace(server.spec, rate_limit=RateLimit(0.001, 1)) for name, server in world.servers.items()}
-    )
+    world.limit(*(replace(server.spec, rate_limit=RateLimit(0.001, 1)) for server in world.servers.values()))
     assert (await answered(world))[0] == 200
     with pytest.raises(RequestError) as raised:
         await world.forwarder.forward(world.call())
@@ -410,9 +409,12 @@ def unchunked(body: bytes) -> bytes:
 # --- what may not be asked --------------------------------------------------------------------------------------------
 
 
-async def test_a_server_whose_demands_cannot_be_met_is_not_asked_and_nor_is_a_fallback() -> None:
-    world = World([["ok"]], [["ok"]], refusal="it wants a key")
-    assert await answered(world) == (501, b"it wants a key")
+async def test_who_may_not_call_the_first_target_is_not_led_to_a_fallback() -> None:
+    world = World([["ok"]], [["ok"]], auths=(Auth(keys="/keys.yaml"),))
+    with pytest.raises(RequestError) as raised:
+        await world.forwarder.forward(world.call())
+    assert raised.value.status == 401
+    assert b"WWW-Authenticate: Bearer" in raised.value.headers
     assert world.asked == [[0], [0]]
 
 

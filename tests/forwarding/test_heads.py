@@ -3,9 +3,11 @@
 import pytest
 
 from proxy.forwarding.heads import (
+    BARE,
     CONTROL_FIELDS,
     MAX_REQUEST_ID,
     RequestLines,
+    dressing,
     interim_lines,
     response_framing,
     response_lines,
@@ -22,6 +24,9 @@ def sent(
     prefix: bytes = b"",
     visit: Visit | None = None,
     own: tuple[tuple[str, str], ...] = (),
+    credential: tuple[str, str] | None = None,
+    strip: bool = False,
+    plain: bool = False,
 ) -> list[bytes]:
     """The lines that an engine gets for what a client sent."""
     visit = visit or Visit()
@@ -29,7 +34,8 @@ def sent(
     visit.sends(data)
     request = visit.requests[-1]
     lines = RequestLines(request.head, visit.connection, b"our-id")
-    head = lines.for_endpoint(b"engine:1", prefix, len(request.body), own)
+    worn = dressing(own, credential, strip=strip, plain=plain) if own or credential or strip or plain else BARE
+    head = lines.for_endpoint(b"engine:1", prefix, len(request.body), worn)
     assert head.endswith(b"\r\n\r\n")
     return head[:-4].split(b"\r\n")
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from proxy.config.access_spec import Auth
 from proxy.config.spec import ModelServer, RateLimit
 from proxy.errors import RequestError
 from tests.downstream.visits import Visit, post
@@ -62,11 +63,11 @@ async def test_a_copy_that_has_ended_makes_room_for_the_next() -> None:
 
 
 async def test_what_is_refused_or_beyond_a_limit_is_not_copied() -> None:
-    refused = World([["ok"]], [["ok"]], shadowed=4, refusal="it wants a key")
+    refused = World([["ok"]], [["ok"]], shadowed=4, auths=(Auth(keys="/keys.yaml"),))
     with pytest.raises(RequestError):
         await ask(refused)
     limited = World([["ok"]], [["ok"]], shadowed=4)
-    limited.limiters.update({"s0": ModelServer("s0", (), rate_limit=RateLimit(1e-9, 1))})
+    limited.limit(ModelServer("s0", (), rate_limit=RateLimit(1e-9, 1)))
     await ask(limited)
     with pytest.raises(RequestError):
         await ask(limited)

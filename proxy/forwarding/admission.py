@@ -1,0 +1,99 @@
+"""What a call takes of its limits before an engine is asked: its caller's and its route's first, then its server's."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+
+from proxy.access.identity import Identity
+from proxy.access.limits import Limits, PreparedLimits
+from proxy.access.quota import ScopedLimit, Subject
+from proxy.access.ticket import Ticket
+from proxy.config.access_spec import Counted, Limit, Redis
+from proxy.config.spec import Config, ModelServer, Route, TokenLimit
+
+MOST_CALLERS = 50_000
+"""Callers whose limits are kept ready."""
+
+
+class Admission:
+    """The limits of one configuration, ready to be asked. It counts nothing itself: buckets live in `Limits`.
+
+    `of_route` and `of_server` hold what has any limit, by its name; `active` says that there is any.
+    """
+
+    __slots__ = ("_by_caller", "_limits", "active", "of_route", "of_server")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._by_caller: dict[int, tuple[Identity, PreparedLimits]] = {}
+        self.active = False
+        self.of_route: dict[str, PreparedLimits] = {}
+        self.of_server: dict[str, PreparedLimits] = {}
+
+    def prepare(self, config: Config) -> Generator[None, None, None]:
+        """Make the limits of a configuration ready, with a pause after each that has any."""
+        for name, server in config.servers.items():
+            if scoped := server_limits(name, server):
+                self.of_server[name] = self._limits.prepare(scoped)
+                yield
+        for route in config.routes:
+            if scoped := route_limits(route):
+                self.of_route[route.name] = self._limits.prepare(scoped)
+                yield
+        self.active = bool(self.of_server or self.of_route)
+
+    def of_caller(self, identity: Identity) -> PreparedLimits:
+        """The limits of a key, found by the object: to hash or to compare all that it says costs 2 us."""
+        found, prepared = self._by_caller.get(id(identity), (None, None))
+        if found is identity and prepared is not None:
+            return prepared
+        if len(self._by_caller) >= MOST_CALLERS:
+            self._by_caller.clear()
+        scope = f"{identity.method}/{identity.id}"
+        prepared = self._limits.prepare([ScopedLimit(limit, scope) for limit in identity.limits])
+        self._by_caller[id(identity)] = identity, prepared
+        return prepared
+
+    async def admit(
+        self, prepared: PreparedLimits, subject: Subject, input_tokens: int, earlier: Ticket | None
+    ) -> Ticket:
+        """Take what these limits ask for: RequestError (429, or 503 where a store is away).
+
+        Those of this host are asked first: what they refuse costs no round trip. What an `earlier` ticket holds stays.
+        """
+        start = 0 if earlier is None else len(earlier.taken)
+        ticket = self._limits.admit(prepared, subject, input_tokens, earlier)
+        if prepared.shared:
+            try:
+                await self._limits.admit_shared(prepared, subject, input_tokens, ticket)
+            except BaseException:
+                ticket.give_back(start)
+                raise
+        return ticket
+
+
+def server_limits(name: str, server: ModelServer) -> list[ScopedLimit]:
+    """All that a server asks to be kept."""
+    scope = f"server/{name}"
+    scoped = [ScopedLimit(limit, scope) for limit in server.limits]
+    rate = server.rate_limit
+    if rate is not None:
+        scoped.insert(0, ScopedLimit(Limit(Counted.REQUESTS, rate.requests_per_second, burst=rate.burst), scope))
+    return scoped
+
+
+def route_limits(route: Route) -> list[ScopedLimit]:
+    """All that a route asks to be kept."""
+    scope = f"route/{route.name}"
+    limits: Sequence[Limit] = (*(() if route.token_limit is None else kthena_limits(route.token_limit)), *route.limits)
+    return [ScopedLimit(limit, scope) for limit in limits]
+
+
+def kthena_limits(limit: TokenLimit) -> Iterator[Limit]:
+    """Kthena's arithmetic: a bucket that holds one unit's tokens, and an estimate of the prompt that stays one."""
+    redis = None if limit.redis is None else Redis(f"redis://{limit.redis}")
+    amounts: Mapping[Counted, int | None] = {
+        Counted.INPUT_TOKENS: limit.input_tokens,
+        Counted.OUTPUT_TOKENS: limit.output_tokens,
+    }
+    for counted, amount in amounts.items():
+        if amount is not None:
+            yield Limit(counted, amount, limit.unit, redis=redis, settled=False)

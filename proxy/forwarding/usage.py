@@ -1,0 +1,131 @@
+"""How many tokens an answer has used, as its engine tells it in JSON."""
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Usage(NamedTuple):
+    """Tokens of one request and its answer.
+
+    `told` says that the output is the engine's own figure, and that nothing has come after it. Otherwise it is what was
+    seen of the answer: at least that much.
+    """
+
+    input: int | None
+    output: int
+    cached: int | None
+    told: bool
+
+
+class Told(NamedTuple):
+    """What one `usage` object says. Cached tokens are a part of the input."""
+
+    input: int | None
+    output: int | None
+    cached: int | None
+
+
+class Figures(msgspec.Struct, gc=False):
+    """A usage object of any dialect, as it came."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    prompt_tokens_details: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    input_tokens_details: Any = None
+    cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+
+
+class _Holder(msgspec.Struct, gc=False):
+    usage: Figures | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: Figures | None = None
+    message: _Holder | None = None  # Anthropic's message_start
+    response: _Holder | None = None  # response.completed
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    usage: dict[str, Any]
+    choices: list[msgspec.Raw]
+
+
+OBJECT = re.compile(rb'"usage"(?:\ndata:|[ \t\r\n])*+:(?:\ndata:|[ \t\r\n])*+(?=\{)')
+"""Where a usage is told, also in an event whose data is spread over lines. Inside a text its quotes would be escaped;
+`"usage":null`, which some engines write into every chunk, is not found."""
+
+# An object with up to two levels of objects inside. Nothing is tried twice: the quantifiers give nothing back.
+_BRACES = re.compile(rb"\{[^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+\}")
+_MOST = 2**40
+"""Tokens that a figure may tell: what is more is no count."""
+_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_answer = msgspec.json.Decoder(_Answer).decode
+_chunk = msgspec.json.Decoder(_Chunk).decode
+_figures = msgspec.json.Decoder(Figures).decode
+
+
+def read(text: bytes) -> Told | None:
+    """What a whole JSON text says, or, where it is not whole, what the last usage object in it says. Never raises."""
+    try:
+        answer = _answer(text)
+    except _ERRORS:
+        return last(text)
+    usage = answer.usage
+    if usage is None and (holder := answer.message or answer.response) is not None:
+        usage = holder.usage
+    return None if usage is None else figures(usage)
+
+
+def tells_only_usage(text: bytes) -> bool:
+    """Whether this is the chunk that `include_usage` brings: a usage, and an empty list of choices."""
+    try:
+        return not _chunk(text).choices
+    except _ERRORS:
+        return False
+
+
+def last(text: bytes) -> Told | None:
+    """The last usage that a cut text tells."""
+    for found in reversed(list(OBJECT.finditer(text))):
+        braces = _BRACES.match(text, found.end())
+        if braces is None:
+            continue
+        try:
+            told = figures(_figures(braces.group()))
+        except _ERRORS:
+            continue
+        if told is not None:
+            return told
+    return None
+
+
+def figures(usage: Figures) -> Told | None:
+    """OpenAI's, the Responses API's and Anthropic's figures; None where there are none.
+
+    Only Anthropic's `input_tokens` leave out what a cache has given, so here it is added:
+    https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching
+    """
+    prompt, output = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    if prompt is not None or output is not None:
+        return Told(prompt, output, _cached(usage.prompt_tokens_details))
+    prompt, output = _count(usage.input_tokens), _count(usage.output_tokens)
+    if prompt is None and output is None:
+        return None
+    cached = _count(usage.cache_read_input_tokens)
+    if prompt is not None:
+        prompt += (cached or 0) + (_count(usage.cache_creation_input_tokens) or 0)
+    return Told(prompt, output, _cached(usage.input_tokens_details) if cached is None else cached)
+
+
+def _cached(details: object) -> int | None:
+    return _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value <= _MOST else None
