@@ -95,8 +95,22 @@ class TextLines:
             f" sent={'-' if exchange.sent_model is None else field[exchange.sent_model]}"
             f" in={exchange.bytes_in} out={exchange.bytes_out}"
             f" id={identity if identity.isalnum() and identity.isascii() else escape_field(identity, LONGEST_FIELD)}"
-            f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}\n"
+            f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}"
+            f"{self._more(exchange)}\n"
         ).encode()
+
+    def _more(self, exchange: Exchange) -> str:
+        """What only some requests have: a caller, tokens, and the targets that failed before the one that answered."""
+        if not exchange.caller and not exchange.chain and exchange.output_tokens is None:
+            return ""
+        text = f" caller={self._memo[exchange.caller]}" if exchange.caller else ""
+        if exchange.output_tokens is not None:
+            known = exchange.input_tokens
+            text += f" tokens={'-' if known is None else known}+{exchange.output_tokens}"
+        if exchange.chain:
+            links = (f"{self._memo[link.server]}:{self._memo[link.reason]}" for link in exchange.chain)
+            text += f" chain={','.join(links)}"
+        return text
 
 
 class JsonLines:
@@ -136,11 +150,28 @@ class JsonLines:
             "bytes_in": exchange.bytes_in,
             "bytes_out": exchange.bytes_out,
             "failure": exchange.failure,
+            **_more_fields(exchange),
             "attempts": [
                 {"server": attempt.server, "endpoint": attempt.endpoint, "outcome": attempt.outcome}
                 for attempt in exchange.attempts
             ],
         }
+
+
+def _more_fields(exchange: Exchange) -> dict[str, object]:
+    """What only some requests have."""
+    fields: dict[str, object] = {}
+    if exchange.caller:
+        fields["caller"] = exchange.caller[:LONGEST_FIELD]
+    if exchange.queued:
+        fields["queued"] = exchange.queued
+    if exchange.output_tokens is not None:
+        fields["input_tokens"] = exchange.input_tokens
+        fields["output_tokens"] = exchange.output_tokens
+        fields["cached_tokens"] = exchange.cached_tokens
+    if exchange.chain:
+        fields["chain"] = [{"server": link.server, "reason": link.reason} for link in exchange.chain]
+    return fields
 
 
 def encodable(fields: dict[str, object]) -> dict[str, object]:

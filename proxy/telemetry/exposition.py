@@ -11,7 +11,17 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from proxy.telemetry.metrics import DURATION_BOUNDS, FIRST_BYTE_BOUNDS, merge
-from proxy.telemetry.report import MetricsSnapshot, RequestSeries, WorkerReport
+from proxy.telemetry.report import MetricsSnapshot, RequestSeries, ShadowSeries, TokenSeries, WorkerReport
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryFacts:
+    """A rule's canary: its phase, and its share in per cent."""
+
+    route: str
+    rule: str
+    phase: str
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ class ControlFacts:
     problems: int = 0
     worker_restarts: int = 0
     departed: MetricsSnapshot = field(default_factory=MetricsSnapshot)
+    canaries: Sequence[CanaryFacts] = ()
 
 
 def render(reports: Sequence[WorkerReport], facts: ControlFacts) -> bytes:
@@ -54,9 +65,12 @@ class ReportCollector(Collector):
         metrics = merge([*(report.metrics for report in self._reports), self._facts.departed])
         yield from request_families(metrics.requests)
         yield from attempt_families(metrics)
+        yield from shadow_families(metrics.shadows)
+        yield from token_families(metrics.tokens)
         yield from endpoint_families(self._reports)
         yield from worker_families(self._reports, self._facts)
         yield from config_families(self._facts)
+        yield from canary_families(self._facts.canaries)
 
 
 def request_families(requests: Sequence[RequestSeries]) -> Iterator[Metric]:
@@ -139,6 +153,37 @@ def attempt_families(metrics: MetricsSnapshot) -> Iterator[Metric]:
     yield from (attempts, retries, requests)
 
 
+def shadow_families(shadows: Sequence[ShadowSeries]) -> Iterator[Metric]:
+    """Copies of requests, so that a shadow that fails is seen."""
+    labels = ("route", "rule", "server")
+    copies = CounterMetricFamily(
+        "penstock_shadow_requests",
+        "Copies of requests for a shadow, by outcome: ok, a status, a failure, or why none was sent.",
+        labels=(*labels, "outcome"),
+    )
+    seconds = CounterMetricFamily(
+        "penstock_shadow_seconds", "Time that copies took, in seconds.", labels=(*labels, "outcome")
+    )
+    for series in shadows:
+        key = (series.route, series.rule, series.server, series.outcome)
+        copies.add_metric(key, series.count)
+        seconds.add_metric(key, series.duration_sum)
+    yield from (copies, seconds)
+
+
+def token_families(tokens: Sequence[TokenSeries]) -> Iterator[Metric]:
+    """LLM tokens, where a limit or a canary counts them."""
+    family = CounterMetricFamily(
+        "penstock_tokens",
+        "LLM tokens of finished requests, where a limit or a canary has them counted; cached ones are part of input.",
+        labels=("route", "server", "kind"),
+    )
+    for series in tokens:
+        for kind, count in (("input", series.input), ("output", series.output), ("cached", series.cached)):
+            family.add_metric((series.route, series.server, kind), count)
+    yield family
+
+
 def endpoint_families(reports: Iterable[WorkerReport]) -> Iterator[Metric]:
     """What endpoints are doing now, summed over the workers."""
     totals: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -202,3 +247,21 @@ def config_families(facts: ControlFacts) -> Iterator[Metric]:
     for outcome, count in facts.reloads.items():
         reloads.add_metric((outcome,), count)
     yield reloads
+
+
+def canary_families(canaries: Iterable[CanaryFacts]) -> Iterator[Metric]:
+    """The canaries. A phase that a canary has left is gone from the text, not 0."""
+    weight = GaugeMetricFamily(
+        "penstock_canary_weight",
+        "The share of a rule's requests that its canary gets, in per cent.",
+        labels=("route", "rule"),
+    )
+    phase = GaugeMetricFamily(
+        "penstock_canary_phase",
+        "The phase that a rule's canary is in, always 1: Progressing, Watching, Failed, Promoted or Aborted.",
+        labels=("route", "rule", "phase"),
+    )
+    for canary in canaries:
+        weight.add_metric((canary.route, canary.rule), canary.weight)
+        phase.add_metric((canary.route, canary.rule, canary.phase), 1)
+    yield from (weight, phase)

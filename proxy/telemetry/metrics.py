@@ -4,7 +4,8 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 
 from proxy.forwarding.exchange import Attempt, Exchange
-from proxy.telemetry.report import AttemptFailures, MetricsSnapshot, RequestSeries
+from proxy.forwarding.shadow import Copy
+from proxy.telemetry.report import AttemptFailures, MetricsSnapshot, RequestSeries, ShadowSeries, TokenSeries
 
 # In seconds. An embedding takes milliseconds and a long generation minutes, so the bounds span both.
 DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -22,6 +23,8 @@ class Metrics:
         self._attempt_failures: dict[tuple[str, str, str], AttemptFailures] = {}
         self._retries: dict[str, int] = {}
         self._failures: dict[str, int] = {}
+        self._shadows: dict[tuple[str, str, str, str], ShadowSeries] = {}
+        self._tokens: dict[tuple[str, str], TokenSeries] = {}
 
     def observe(self, exchange: Exchange) -> None:
         """Count a finished request. Hot path: benchmarks/telemetry.py measures it."""
@@ -45,6 +48,22 @@ class Metrics:
         attempts = exchange.attempts
         if attempts and (attempts[0].outcome != "ok" or len(attempts) > 1):
             self._observe_attempts(attempts)
+        if exchange.output_tokens is not None:
+            self._observe_tokens(exchange, exchange.output_tokens)
+
+    def observe_copy(self, copy: Copy) -> None:
+        """Count a copy for a shadow, also one that was not made."""
+        key = (copy.route, copy.rule, copy.server, copy.outcome)
+        series = self._shadows.setdefault(key, ShadowSeries(*key))
+        series.count += 1
+        series.duration_sum += copy.duration
+
+    def _observe_tokens(self, exchange: Exchange, output: int) -> None:
+        key = (exchange.route, exchange.server)
+        series = self._tokens.setdefault(key, TokenSeries(*key))
+        series.input += exchange.input_tokens or 0
+        series.output += output
+        series.cached += exchange.cached_tokens or 0
 
     def _observe_attempts(self, attempts: list[Attempt]) -> None:
         for attempt in attempts:
@@ -68,6 +87,10 @@ class Metrics:
             key: failures for key, failures in self._attempt_failures.items() if key[1] in endpoints.get(key[0], ())
         }
         self._retries = {server: count for server, count in self._retries.items() if server in endpoints}
+        self._shadows = {
+            key: series for key, series in self._shadows.items() if key[0] in routes and key[2] in endpoints
+        }
+        self._tokens = {key: series for key, series in self._tokens.items() if key[0] in routes and key[1] in endpoints}
 
     def snapshot(self) -> MetricsSnapshot:
         """A copy that later requests do not change."""
@@ -75,7 +98,12 @@ class Metrics:
 
     def _live(self) -> MetricsSnapshot:
         return MetricsSnapshot(
-            list(self._requests.values()), list(self._attempt_failures.values()), self._retries, self._failures
+            list(self._requests.values()),
+            list(self._attempt_failures.values()),
+            self._retries,
+            self._failures,
+            list(self._shadows.values()),
+            list(self._tokens.values()),
         )
 
 
@@ -88,6 +116,8 @@ def merge(snapshots: Iterable[MetricsSnapshot]) -> MetricsSnapshot:
     """The sum of several workers' counters, sharing nothing with them."""
     requests: dict[tuple[str, str, int], RequestSeries] = {}
     attempt_failures: dict[tuple[str, str, str], AttemptFailures] = {}
+    shadows: dict[tuple[str, str, str, str], ShadowSeries] = {}
+    tokens: dict[tuple[str, str], TokenSeries] = {}
     merged = MetricsSnapshot()
     for snapshot in snapshots:
         for series in snapshot.requests:
@@ -98,6 +128,10 @@ def merge(snapshots: Iterable[MetricsSnapshot]) -> MetricsSnapshot:
             attempt_failures.setdefault(place, AttemptFailures(*place)).count += failures.count
         add_counts(merged.retries, snapshot.retries)
         add_counts(merged.failures, snapshot.failures)
+        add_copies(shadows, snapshot.shadows)
+        add_tokens(tokens, snapshot.tokens)
+    merged.shadows = list(shadows.values())
+    merged.tokens = list(tokens.values())
     merged.requests = list(requests.values())
     merged.attempt_failures = list(attempt_failures.values())
     return merged
@@ -118,3 +152,22 @@ def add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
     """Add counts to a total by key."""
     for key, count in counts.items():
         total[key] = total.get(key, 0) + count
+
+
+def add_copies(totals: dict[tuple[str, str, str, str], ShadowSeries], more: Iterable[ShadowSeries]) -> None:
+    """Add a worker's copies to the totals."""
+    for series in more:
+        key = (series.route, series.rule, series.server, series.outcome)
+        total = totals.setdefault(key, ShadowSeries(*key))
+        total.count += series.count
+        total.duration_sum += series.duration_sum
+
+
+def add_tokens(totals: dict[tuple[str, str], TokenSeries], more: Iterable[TokenSeries]) -> None:
+    """Add a worker's tokens to the totals."""
+    for series in more:
+        key = (series.route, series.server)
+        total = totals.setdefault(key, TokenSeries(*key))
+        total.input += series.input
+        total.output += series.output
+        total.cached += series.cached

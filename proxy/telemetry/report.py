@@ -2,6 +2,8 @@
 
 import msgspec
 
+from proxy.routing.canary import SideEvidence
+
 
 class RequestSeries(msgspec.Struct):
     """The finished requests of one route, model server and status. Times are in seconds, sizes are bytes of body.
@@ -30,6 +32,27 @@ class AttemptFailures(msgspec.Struct):
     count: int = 0
 
 
+class ShadowSeries(msgspec.Struct):
+    """The copies of a rule's requests for a server that came to one outcome. Seconds."""
+
+    route: str
+    rule: str
+    server: str
+    outcome: str
+    count: int = 0
+    duration_sum: float = 0.0
+
+
+class TokenSeries(msgspec.Struct):
+    """LLM tokens of a route's requests at a server, where something counts them. `cached` are part of `input`."""
+
+    route: str
+    server: str
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
 class MetricsSnapshot(msgspec.Struct):
     """Counters since the worker's start. `retries` is keyed by model server, `failures` by the exchange's failure."""
 
@@ -37,6 +60,8 @@ class MetricsSnapshot(msgspec.Struct):
     attempt_failures: list[AttemptFailures] = []
     retries: dict[str, int] = {}
     failures: dict[str, int] = {}
+    shadows: list[ShadowSeries] = []
+    tokens: list[TokenSeries] = []
 
 
 class EndpointReport(msgspec.Struct):
@@ -47,6 +72,23 @@ class EndpointReport(msgspec.Struct):
     in_flight: int
     idle_connections: int
     state: str
+
+
+class CanaryCounters(msgspec.Struct):
+    """What one side of a judged rule has shown since the worker's start: 0 is the stable target, 1 the canary."""
+
+    route: str
+    rule: str
+    side: int
+    evidence: SideEvidence
+
+
+class ServerProblem(msgspec.Struct, frozen=True):
+    """What keeps a worker from sending a model server's requests on; where it is `kept`, an earlier value serves on."""
+
+    server: str
+    message: str
+    kept: bool = False
 
 
 class WorkerReport(msgspec.Struct):
@@ -60,3 +102,5 @@ class WorkerReport(msgspec.Struct):
     draining: bool
     endpoints: list[EndpointReport]
     metrics: MetricsSnapshot
+    canaries: list[CanaryCounters] = []
+    problems: list[ServerProblem] = []

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import PenstockError
-from proxy.forwarding.exchange import Attempt, Exchange
+from proxy.forwarding.exchange import Attempt, Exchange, FailedLink
 from proxy.telemetry.access_log import AccessLog, JsonLines, TextLines, Timestamps
 
 Make = Callable[..., Exchange]
 NOON = 1_795_181_858.123  # 2026-11-20T13:37:38.123Z
 ANYTHING = st.text(st.characters(exclude_categories=()))
+ONLY_SOME = {"caller", "chain", "queued", "input_tokens", "output_tokens", "cached_tokens"}
+NOT_TOLD = {"trial", "first_body", "last_body"}
 
 
 def noon() -> float:
@@ -74,11 +76,22 @@ def test_no_client_can_break_a_json_line(client: str, method: str, target: str, 
     assert orjson.loads(line)["status"] == 200
 
 
+def test_what_only_some_requests_have_is_told_of_those(exchange: Make) -> None:
+    chain = (FailedLink("a b", "503"), FailedLink("c", "queue_full"))
+    more = exchange(caller="al ice", chain=chain, input_tokens=None, output_tokens=7, cached_tokens=2, queued=0.5)
+    line = orjson.loads(JsonLines(noon).line(more))
+    assert line.keys() >= ONLY_SOME
+    assert (line["caller"], line["output_tokens"], line["queued"]) == ("al ice", 7, 0.5)
+    assert line["chain"] == [{"server": "a b", "reason": "503"}, {"server": "c", "reason": "queue_full"}]
+    text = TextLines(noon).line(more).decode()
+    assert text.endswith(r" caller=al\x20ice tokens=-+7 chain=a\x20b:503,c:queue_full" + "\n")
+
+
 def test_a_json_line_holds_every_fact_of_the_exchange(exchange: Make) -> None:
     attempts = [Attempt("qwen-7b", "http://one", "reset"), Attempt("qwen-7b", "http://two", "ok")]
     line = orjson.loads(JsonLines(noon).line(exchange(attempts=attempts)))
     renamed = {"started": "time", "finished": "duration", "first_byte": "time_to_first_byte", "target": "path"}
-    assert set(line) == {renamed.get(field.name, field.name) for field in fields(Exchange)}
+    assert set(line) == {renamed.get(field.name, field.name) for field in fields(Exchange)} - ONLY_SOME - NOT_TOLD
     assert line["time"] == "2026-11-20T13:37:38.123Z"
     assert line["duration"] == pytest.approx(0.0123)
     assert line["time_to_first_byte"] == pytest.approx(0.0045)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.forwarding.exchange import Attempt, Exchange
-from proxy.telemetry.exposition import ControlFacts, render
+from proxy.telemetry.exposition import CanaryFacts, ControlFacts, render
 from proxy.telemetry.metrics import DURATION_BOUNDS, Metrics
 from proxy.telemetry.report import EndpointReport, WorkerReport
 
@@ -32,6 +32,11 @@ NAMES = {
     "penstock_config_info",
     "penstock_config_problems",
     "penstock_config_reloads",
+    "penstock_canary_weight",
+    "penstock_canary_phase",
+    "penstock_shadow_requests",
+    "penstock_shadow_seconds",
+    "penstock_tokens",
 }
 
 
@@ -124,3 +129,11 @@ def test_names_of_the_configuration_cannot_break_the_text(exchange: Make) -> Non
     metrics.observe(exchange(route='a"b\\c\nd'))
     text = render([report(0, metrics)], FACTS)
     assert value(text, "penstock_requests_total", route='a"b\\c\nd', server="qwen-7b", status="200") == 1
+
+
+def test_a_canary_shows_its_share_and_its_phase_alone() -> None:
+    facts = ControlFacts("v1", True, 0.0, canaries=[CanaryFacts("chat", "all", "Failed", 0.0)])
+    text = render([], facts)
+    assert value(text, "penstock_canary_weight", route="chat", rule="all") == 0
+    assert value(text, "penstock_canary_phase", route="chat", rule="all", phase="Failed") == 1
+    assert text.count(b"penstock_canary_phase{") == 1
