@@ -1,7 +1,10 @@
 """TLS and mTLS contexts from their spec, for listeners and upstreams alike."""
 
 import ssl
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from cryptography import x509
 
 from proxy.config.settings_spec import ListenerTls
 from proxy.config.spec import UpstreamTls
@@ -37,6 +40,75 @@ def reload_certificate(context: ssl.SSLContext, tls: ListenerTls) -> None:
         connection.context = fresh
 
     context.sni_callback = present
+
+
+class Certificates:
+    """The certificates of one listener, of which each handshake is shown one: that of the name it asks for (SNI).
+
+    `context` is what the listener is opened with. What changes: the contexts by key, and which of them has which name.
+    """
+
+    def __init__(self) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        harden(self.context)
+        self.context.sni_callback = self._present
+        self._shown: dict[str, tuple[ssl.SSLContext, Sequence[str]]] = {}
+        self._named: dict[str, ssl.SSLContext] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._shown)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._shown
+
+    def renew(self, pairs: Mapping[str, ListenerTls]) -> dict[str, ConfigError]:
+        """Show these from the next handshake on, the first one where no name fits; connections stay as they are.
+
+        A pair that cannot be used keeps what was shown under its key before, if anything. Tells what failed, by key.
+        """
+        failures: dict[str, ConfigError] = {}
+        shown: dict[str, tuple[ssl.SSLContext, Sequence[str]]] = {}
+        for key, pair in pairs.items():
+            try:
+                shown[key] = listener_context(pair), certificate_names(pair.cert)
+            except ConfigError as error:
+                failures[key] = error
+                if key in self._shown:
+                    shown[key] = self._shown[key]
+        self._shown, self._named = shown, {}
+        for context, names in shown.values():
+            for name in names:
+                self._named.setdefault(name, context)
+        return failures
+
+    def choose(self, name: str | None) -> ssl.SSLContext | None:
+        """The context with this very name, then that with a wildcard in place of its first label (RFC 9525 section
+        6.3), then the first one; None where there is none.
+        """
+        asked = (name or "").lower().removesuffix(".")
+        found = self._named.get(asked) or self._named.get(f"*.{asked.partition('.')[2]}")
+        return found or next((context for context, _ in self._shown.values()), None)
+
+    def _present(self, connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:
+        found = self.choose(name)
+        if found is None:
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+        connection.context = found
+        return None
+
+
+def certificate_names(path: str) -> Sequence[str]:
+    """The DNS names of a file's first certificate, lower-case. Raises ConfigError."""
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return ()
+    except OSError as error:
+        raise unusable(path, f"cannot be read: {reason(error)}") from None
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise unusable(path, "holds a certificate that cannot be read") from None
+    return [name.lower().removesuffix(".") for name in found.value.get_values_for_type(x509.DNSName)]
 
 
 def upstream_context(tls: UpstreamTls | None) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ import uvloop
 from proxy.config.settings_spec import ListenerTls
 from proxy.config.spec import UpstreamTls
 from proxy.errors import ConfigError
-from proxy.tls import listener_context, reload_certificate, upstream_context
+from proxy.tls import Certificates, certificate_names, listener_context, reload_certificate, upstream_context
 
 NAME = "engine.test"
 PASSPHRASE_KEY = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIBvTBXBg==\n-----END ENCRYPTED PRIVATE KEY-----\n"
@@ -332,3 +332,98 @@ def test_no_error_shows_what_is_in_a_key(files: Files) -> None:
         listener_context(tls)
     assert not any(line in str(caught.value) for line in secret.splitlines()[1:] if line)
     assert caught.value.__suppress_context__
+
+
+# --- several certificates on one listener -----------------------------------------------------------------------------
+
+
+def shelf(**pairs: ListenerTls) -> Certificates:
+    certificates = Certificates()
+    assert certificates.renew(pairs) == {}
+    return certificates
+
+
+async def shown(certificates: Certificates, files: Files, name: str | None) -> bytes:
+    """The certificate that a client is shown that asks for this name, or for none."""
+    client = upstream_context(UpstreamTls(verify=False, ca=files.authority()))
+    return (await talk(certificates.context, client, name or "")).certificate
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("api.example.test", "exact"),
+        ("API.Example.Test", "exact"),
+        ("chat.example.test", "wild"),
+        ("deep.chat.example.test", "first"),
+        ("example.test", "first"),
+        ("other.test", "first"),
+        (None, "first"),
+    ],
+)
+async def test_a_handshake_is_shown_the_certificate_of_the_name_it_asks_for(
+    files: Files, asked: str | None, expected: str
+) -> None:
+    pairs = {
+        "first": files.issue("first", "first.test"),
+        "wild": files.issue("wild", "*.example.test"),
+        "exact": files.issue("exact", "api.example.test"),
+    }
+    assert await shown(shelf(**pairs), files, asked) == der(pairs[expected].cert)
+
+
+async def test_a_name_of_two_certificates_is_that_of_the_first(files: Files) -> None:
+    pairs = {"a": files.issue("a"), "b": files.issue("b")}
+    assert await shown(shelf(**pairs), files, NAME) == der(pairs["a"].cert)
+
+
+def test_a_certificate_is_chosen_by_name_on_uvloop_too(files: Files) -> None:
+    pairs = {"a": files.issue("a", "a.test"), "b": files.issue("b", "b.test")}
+    certificates = shelf(**pairs)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(shown(certificates, files, "b.test")) == der(pairs["b"].cert)
+
+
+async def test_http_1_1_is_agreed_on_whichever_certificate_is_shown(files: Files) -> None:
+    certificates = shelf(a=files.issue("a", "a.test"), b=files.issue("b", "b.test"))
+    client = upstream_context(UpstreamTls(ca=files.authority()))
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        client.maximum_version = version
+        assert (await talk(certificates.context, client, "b.test")).protocol == "http/1.1"
+
+
+async def test_a_pair_that_is_spoilt_keeps_its_earlier_certificate_and_its_names(files: Files) -> None:
+    pairs = {"a": files.issue("a", "a.test"), "b": files.issue("b", "b.test")}
+    certificates = shelf(**pairs)
+    before = der(pairs["b"].cert)
+    renewed = files.issue("a", "a.test")
+    spoil(files, pairs["b"], "half-written")
+    failures = certificates.renew(pairs)
+    assert list(failures) == ["b"]
+    assert "b.crt" in str(failures["b"])
+    assert await shown(certificates, files, "b.test") == before
+    assert await shown(certificates, files, "a.test") == der(renewed.cert)
+
+
+async def test_one_that_was_never_usable_is_left_out_and_one_that_is_gone_is_not_shown_on(files: Files) -> None:
+    pairs = {"a": files.issue("a", "a.test"), "b": files.issue("b", "b.test")}
+    spoil(files, pairs["a"], "missing")
+    certificates = Certificates()
+    assert list(certificates.renew(pairs)) == ["a"]
+    assert ("a" in certificates, "b" in certificates) == (False, True)
+    assert await shown(certificates, files, "a.test") == der(pairs["b"].cert)
+    assert certificates.renew({}) == {}
+    assert not certificates
+
+
+async def test_without_any_certificate_there_is_no_handshake(files: Files) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await shown(Certificates(), files, NAME)
+
+
+def test_a_certificate_without_names_has_none_and_one_that_is_no_certificate_is_named(files: Files) -> None:
+    assert certificate_names(files.authority()) == ()
+    spoilt = files.folder / "spoilt.crt"
+    spoilt.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ConfigError, match=r"spoilt.crt: .*holds a certificate that cannot be read"):
+        certificate_names(str(spoilt))

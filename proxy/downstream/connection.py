@@ -6,7 +6,7 @@ import socket
 import struct
 from collections import deque
 from enum import Enum
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import httptools
 
@@ -98,12 +98,13 @@ class DownstreamConnection(asyncio.Protocol):
         "active",
         "client",
         "secure",
+        "service",
         "source",
         "trusted",
         "writable",
     )
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, service: int | None = None) -> None:
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -119,6 +120,7 @@ class DownstreamConnection(asyncio.Protocol):
         self.active: Request | None = None
         self.client = ""
         self.secure = False
+        self.service = service
         self.source: Source | None = None
         self.trusted = False
         self.writable = True
@@ -194,6 +196,13 @@ class DownstreamConnection(asyncio.Protocol):
     # --- what the handler calls --------------------------------------------------------------------------------------
 
     @property
+    def client_certificate(self) -> dict[str, Any] | None:
+        """The certificate that the client has shown and the listener verified, as `SSLSocket.getpeercert` tells it."""
+        if self._transport is None or not self.secure:
+            return None
+        return self._transport.get_extra_info("peercert") or None
+
+    @property
     def gone(self) -> bool:
         """Whether there is nobody to write to any more."""
         return self._transport is None
@@ -244,10 +253,14 @@ class DownstreamConnection(asyncio.Protocol):
 
     # --- closing -----------------------------------------------------------------------------------------------------
 
-    def close_when_idle(self) -> None:
-        """Serve what has been asked, then close."""
-        if self.active is None and not self._queue and not self._assembly.receiving:
-            self._hang_up()
+    def close_when_idle(self) -> bool:
+        """Close if nothing is being asked or answered. Returns whether it is closed, or about to be."""
+        if self._transport is None or self._closing:
+            return True
+        if self.active is not None or self._queue or self._assembly.receiving:
+            return False
+        self._hang_up()
+        return True
 
     def close(self) -> None:
         """aiohttp's server calls this first when it shuts down."""

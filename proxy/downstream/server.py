@@ -1,6 +1,7 @@
 """The front door: aiohttp's low-level server, with our connections behind its accept."""
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import ssl
@@ -16,6 +17,9 @@ from proxy.wire.clock import Sweeper
 
 Handler = Callable[[DownstreamConnection, Request], Coroutine[None, None, None]]
 OnRefusal = Callable[[DownstreamConnection, RequestError], None]
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted."""
 
 
 class DownstreamServer(web.Server):
@@ -40,6 +44,8 @@ class DownstreamServer(web.Server):
         self._trusted = tuple(ipaddress.ip_network(network, strict=False) for network in trusted_proxies)
         self._open: set[DownstreamConnection] = set()
         self._runner: web.ServerRunner | None = None
+        self._services: dict[int, list[asyncio.AbstractServer]] = {}
+        self._retiring: set[DownstreamConnection] = set()
 
     def __call__(self) -> DownstreamConnection:  # type: ignore[override]  # our connection stands in for aiohttp's
         return DownstreamConnection(self, self._loop)
@@ -61,13 +67,41 @@ class DownstreamServer(web.Server):
         self._runner = web.ServerRunner(self, handle_signals=False, shutdown_timeout=0)
         await self._runner.setup()
         for sock, context in sockets:
-            await web.SockSite(self._runner, sock, ssl_context=context, backlog=4096).start()
+            await web.SockSite(self._runner, sock, ssl_context=context, backlog=BACKLOG).start()
 
     async def stop_accepting(self) -> None:
         """Close the listening sockets; what is open stays open."""
         if self._runner is not None:
             for site in tuple(self._runner.sites):
                 await site.stop()
+        for service in tuple(self._services):
+            self._stop_service(service)
+
+    async def open_service(
+        self, service: int, sockets: Sequence[socket.socket], context: ssl.SSLContext | None
+    ) -> None:
+        """Accept on a model server's own port too, at these bound sockets."""
+        connect = functools.partial(DownstreamConnection, self, self._loop, service)
+        listening = self._services.setdefault(service, [])
+        for sock in sockets:
+            listening.append(await self._loop.create_server(connect, sock=sock, ssl=context, backlog=BACKLOG))
+
+    def close_service(self, service: int) -> None:
+        """Accept no more at this port; its connections close when what they have asked for is answered."""
+        self._stop_service(service)
+        self._retiring |= {connection for connection in self._open if connection.service == service}
+        self.sweeper.add(self)
+        self.check(self.sweeper.now)
+
+    def check(self, now: float) -> None:  # noqa: ARG002 - what all that is swept takes
+        """Close the connections of closed ports that have become idle (the sweeper calls this)."""
+        self._retiring = {connection for connection in self._retiring if not connection.close_when_idle()}
+        if not self._retiring:
+            self.sweeper.discard(self)
+
+    def _stop_service(self, service: int) -> None:
+        for listening in self._services.pop(service, ()):
+            listening.close()
 
     def drain(self) -> None:
         """From now on each answer ends its connection; idle connections close at once."""
@@ -80,6 +114,8 @@ class DownstreamServer(web.Server):
 
     async def close(self) -> None:
         """Abort what is open and stop."""
+        for service in tuple(self._services):
+            self._stop_service(service)
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

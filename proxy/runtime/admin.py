@@ -15,7 +15,11 @@ from yarl import URL
 
 from proxy.config.settings_spec import Listener
 from proxy.errors import Problem
+from proxy.runtime.canaries import Action, CanaryError
+from proxy.runtime.canary_status import CanaryStatus
+from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.reload import Outcome
+from proxy.runtime.resources import Resources
 from proxy.runtime.sockets import bind, refuse_shared, spell
 from proxy.runtime.status import Status, problem_status
 from proxy.telemetry.exposition import ControlFacts, render
@@ -43,11 +47,20 @@ class ControlPlane(Protocol):
     async def status(self) -> Status:
         """What `/status` shows."""
 
+    async def resources(self) -> Resources:
+        """What `/servers`, `/routes` and `/rewrites` show."""
+
     async def reload(self) -> Outcome:
         """Read the configuration again, now."""
 
     def problems(self) -> tuple[Problem, ...]:
         """What was found when the configuration was last read."""
+
+    def canaries(self) -> list[CanaryStatus]:
+        """What `/canaries` shows."""
+
+    async def command_canary(self, action: Action, name: str) -> CanaryStatus:
+        """Do with a canary as an operator asks. Raises CanaryError or WorkerFailedError."""
 
 
 def build(control: ControlPlane, address: Listener) -> web.Application:
@@ -58,9 +71,12 @@ def build(control: ControlPlane, address: Listener) -> web.Application:
         [
             web.get("/metrics", admin.metrics),
             web.get("/status", admin.status),
+            web.get("/{kind:servers|routes|rewrites}", admin.resources),
             web.get("/health", admin.health),
             web.get("/ready", admin.ready),
             web.post("/reload", admin.reload),
+            web.get("/canaries", admin.canaries),
+            web.post("/canaries/{action:promote|abort|resume}", admin.command_canary),
         ]
     )
     return application
@@ -80,6 +96,11 @@ class Admin:
     async def status(self, _request: web.Request) -> web.Response:
         """The configuration in force, and what is going on."""
         return json_response(await self._control.status())
+
+    async def resources(self, request: web.Request) -> web.Response:
+        """The servers, routes or rewrites in force, each with its documents' status."""
+        kind = request.match_info["kind"]
+        return json_response({kind: getattr(await self._control.resources(), kind)})
 
     async def health(self, _request: web.Request) -> web.Response:
         """200 while the supervisor lives."""
@@ -101,6 +122,26 @@ class Admin:
             "problems": [problem_status(problem) for problem in self._control.problems()],
         }
         return json_response(answer, status=200 if outcome.successful else 422)
+
+    async def canaries(self, _request: web.Request) -> web.Response:
+        """All canaries, and how they do."""
+        return json_response({"canaries": self._control.canaries()})
+
+    async def command_canary(self, request: web.Request) -> web.Response:
+        """Promote, abort or resume the canary of `?name=`: 200 with what has become of it; 404 where there is none of
+        this name or several, 503 where it is decided but workers could not put it in force.
+        """
+        name = request.query.get("name", "")
+        if not name:
+            return json_response({"error": "which canary? say ?name=route/rule"}, status=400)
+        if not self._control.ready:
+            return json_response({"error": "nothing is served now"}, status=503)
+        try:
+            return json_response(await self._control.command_canary(Action(request.match_info["action"]), name))
+        except CanaryError as error:
+            return json_response({"error": str(error)}, status=404)
+        except WorkerFailedError as error:
+            return json_response({"error": f"decided, but not in force yet: {error}"}, status=503)
 
 
 class AdminServer:

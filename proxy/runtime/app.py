@@ -1,85 +1,96 @@
 """The application of one worker: it takes requests from the front door, routes them, forwards them and tells of it."""
 
 import asyncio
-import itertools
-import logging
 import os
 import random
-import secrets
 import socket
 import ssl
 import time
 from collections.abc import Sequence
 
-import msgspec
-
-from proxy.access.rate_limit import LimiterSet
+from proxy.access.authenticator import Authenticator
+from proxy.access.limits import Limits
+from proxy.access.redis_store import RedisStores
+from proxy.access.shared_table import SharedTable
+from proxy.config.access_spec import Auth
 from proxy.config.settings_spec import Listener, Settings
 from proxy.config.spec import Config
-from proxy.downstream.assembly import Request
-from proxy.downstream.connection import DownstreamConnection
 from proxy.downstream.server import DownstreamServer
-from proxy.errors import ConfigError, RequestError
-from proxy.forwarding.call import Call
+from proxy.errors import ConfigError
+from proxy.forwarding.admission import Admission
 from proxy.forwarding.exchange import Exchange
-from proxy.forwarding.facts import Facts
 from proxy.forwarding.forwarder import Forwarder
-from proxy.forwarding.heads import RequestLines
 from proxy.forwarding.peek import Peek
 from proxy.forwarding.snapshot import Snapshot
 from proxy.routing.compiler import compile_steps
-from proxy.routing.table import RoutingTable
+from proxy.routing.service_tables import route_name, service_steps
+from proxy.runtime.doors import Doors
+from proxy.runtime.metrics_line import MetricsLine
+from proxy.runtime.pace import Pace
+from proxy.runtime.reception import Reception, model_card, model_list
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.access_log import AccessLog
+from proxy.telemetry.evidence import Evidence
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.report import EndpointReport, WorkerReport
 from proxy.tls import listener_context, reload_certificate
 from proxy.upstream.server import ServerRegistry, UpstreamServer
 from proxy.wire.clock import Sweeper
-from proxy.wire.error_body import render, render_error
-
-LOG = logging.getLogger("penstock.app")
 
 FLUSH_INTERVAL = 0.25
 """Seconds that a line of the access log may wait in memory."""
 
-SLICE = 0.004
-"""Seconds of work on a new configuration between two looks at the event loop."""
-
 RELEASE_SLICE = 100
 """Entries of an old routing table that are freed between two looks at the clock."""
 
-_LOCAL_PATHS = frozenset({b"/health", b"/ready", b"/v1/models"})
-_OK = b'{"status":"ok"}'
-_DRAINING = b'{"status":"draining"}'
-
 
 class App:
-    """Owns all that lives in a worker: its front door, its model servers, its counters, its log and its snapshot."""
+    """Owns all that lives in a worker: its front door, its model servers, its counters and its log.
 
-    def __init__(self, settings: Settings, *, worker: int = 0) -> None:
+    `table` is the memory that all workers share; left out, the worker is alone.
+    """
+
+    def __init__(self, settings: Settings, *, worker: int = 0, table: SharedTable | None = None) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._worker = worker
         self._loop = loop
         self._sweeper = Sweeper(loop)
-        self._registry = ServerRegistry(loop, self._sweeper)
-        self._limiters = LimiterSet(max(1, settings.workers or os.cpu_count() or 1))
+        self._table = SharedTable.create(1) if table is None else table
+        self._table.begin_worker()
+        self._stores = RedisStores(time.monotonic)
+        self._limits = Limits(self._table, time.monotonic, self._stores.find, settings.redis)
+        self._registry = ServerRegistry(loop, self._sweeper, self._table.gauge, settings.secrets)
+        self._authenticator = Authenticator()
         self._metrics = Metrics()
+        self._evidence = Evidence()
         self._access_log = AccessLog(settings.log.path, settings.log.format) if settings.log.access else None
         self._next_flush = 0.0
-        self._snapshot: Snapshot | None = None
         self._contexts: list[tuple[Listener, ssl.SSLContext]] = []
-        self._request_prefix = secrets.token_hex(6).encode()
-        self._request_number = itertools.count(1)
+        self._forwarder = Forwarder(
+            loop,
+            self._sweeper,
+            random=random.random,
+            draining=self._is_draining,
+            observe_copy=self._metrics.observe_copy,
+            tells_fallback=settings.fallback_header,
+        )
+        self._reception = Reception(
+            self._authenticator,
+            self._forwarder,
+            auth=settings.auth,
+            draining=self._is_draining,
+            record=self._record,
+        )
         self._server = DownstreamServer(
-            self.handle,
+            self._reception.handle,
             limits=settings.limits,
             sweeper=self._sweeper,
             loop=loop,
             trusted_proxies=settings.trusted_proxies,
-            on_refusal=self._refused,
+            on_refusal=self._reception.refused,
         )
-        self._forwarder = Forwarder(loop, self._sweeper, random=random.random, draining=lambda: self._server.draining)
+        self._doors = Doors(self._server, settings)
 
     # --- a worker's life ---------------------------------------------------------------------------------------------
 
@@ -99,26 +110,39 @@ class App:
             doors.append((sock, context))
         await self._server.listen(doors)
 
+    async def set_services(self, ports: Sequence[ServicePort]) -> list[ServiceFailure]:
+        """Have these ports of model servers open and no others, and tell what failed."""
+        return await self._doors.set(ports)
+
+    def hold_metrics_line(self, line: MetricsLine) -> None:
+        """Here the metrics of the whole proxy can be had."""
+        self._reception.metrics_line = line
+
     async def apply(self, config: Config) -> None:
         """Build what serves a configuration beside what serves now, in slices, and swap in one assignment."""
         pace = Pace()
-        table = await _compiled(config, self._snapshot.table if self._snapshot is not None else None, pace)
+        before = self._reception.snapshot
+        table = await pace.finish(compile_steps(config, None if before is None else before.table))
+        services = await pace.finish(service_steps(config, {} if before is None else before.services))
+        del before
+        admission = Admission(self._limits)
+        await pace.finish(admission.prepare(config))
         servers: dict[str, UpstreamServer] = {}
         for name, spec in config.servers.items():
             servers[name] = self._registry.adopt(spec)
             await pace.breathe()
         models = await _model_list(table.models, pace)
-        self._limiters.update(config.servers)
-        await pace.breathe()
-        snapshot = Snapshot(config, table, servers, self._limiters, Peek(table.body_fields), models)
-        previous, self._snapshot = self._snapshot, snapshot
+        await self._authenticator.adopt(_auths(self._settings, config))
+        snapshot = Snapshot(config, table, servers, admission, Peek(table.body_fields), models, services=services)
+        previous, self._reception.snapshot = self._reception.snapshot, snapshot
         self._registry.replace(servers)
+        self._evidence.retain(config, time.perf_counter())
         await pace.breathe()
         self._metrics.retain(
-            {route.name for route in config.routes},
+            {route.name for route in config.routes} | {route_name(name) for name in config.servers},
             {name: {endpoint.address for endpoint in server.endpoints} for name, server in servers.items()},
         )
-        remains = [] if previous is None else previous.table.remains()
+        remains = [] if previous is None else _remains(previous)
         del previous
         while remains:  # to free a table of 10,000 routes at once would hold the loop for 20 ms
             del remains[-RELEASE_SLICE:]
@@ -143,12 +167,14 @@ class App:
         await self._forwarder.close()
         self._registry.close()
         self._sweeper.stop()
+        await self._authenticator.close()
+        await self._stores.close()
         if self._access_log is not None:
             self._access_log.close()
 
-    def reload_certificates(self) -> list[str]:
-        """Read all certificate files again; tells what failed, and goes on with the old ones there."""
-        failures = self._registry.renew_certificates()
+    async def reload_secrets(self) -> list[str]:
+        """Read all certificates, keys and credentials again; tells what failed, and goes on with the old ones there."""
+        failures = [*self._registry.renew_secrets(), *await self._authenticator.reload()]
         for listener, context in self._contexts:
             if listener.tls is None:
                 continue
@@ -171,7 +197,7 @@ class App:
 
     def report(self) -> WorkerReport:
         """What is going on."""
-        snapshot = self._snapshot
+        snapshot = self._reception.snapshot
         endpoints = [
             EndpointReport(name, endpoint.address, endpoint.in_flight, pool.idle, endpoint.state)
             for name, server in self._registry.servers.items()
@@ -186,104 +212,17 @@ class App:
             draining=self._server.draining,
             endpoints=endpoints,
             metrics=self._metrics.snapshot(),
+            canaries=self._evidence.counters(),
         )
 
-    # --- a request's life --------------------------------------------------------------------------------------------
+    def _is_draining(self) -> bool:
+        return self._server.draining
 
-    async def handle(self, downstream: DownstreamConnection, request: Request) -> None:
-        """Answer one request, whatever happens, and hand over the record of it."""
-        head = request.head
-        method, target = head.method.decode(), head.target.decode("latin-1")
-        exchange = Exchange("", downstream.client, method, target, time.perf_counter(), bytes_in=len(request.body))
-        try:
-            call = self._route(downstream, request, exchange)
-            if call is not None:
-                await self._forwarder.forward(call)
-        except RequestError as error:
-            self._tell(downstream, request, exchange, error)
-        except asyncio.CancelledError:
-            exchange.status = 499
-            exchange.failure = "client_gone"
-            raise
-        except Exception:  # the outermost edge: a fault of ours ends this request alone
-            LOG.exception("a request failed inside the proxy")
-            exchange.failure = "internal_error"
-            exchange.status = 500
-            downstream.abort()
-        finally:
-            exchange.finished = time.perf_counter()
-            self._metrics.observe(exchange)
-            if self._access_log is not None:
-                self._access_log.write(exchange)
-
-    def _route(self, downstream: DownstreamConnection, request: Request, exchange: Exchange) -> Call | None:
-        """Where the request goes; None if it was answered here."""
-        snapshot = self._snapshot
-        path = request.head.path
-        if path in _LOCAL_PATHS and self._serve_locally(path, downstream, request, exchange, snapshot):
-            return None
-        if snapshot is None:
-            raise RequestError(503, "no configuration is in force yet", kind="server_error", retry_after=1.0)
-        number = b"%b-%x" % (self._request_prefix, next(self._request_number))
-        lines = RequestLines(request.head, downstream, number)
-        exchange.request_id = lines.request_id.decode("latin-1")
-        facts = Facts(request, snapshot.peek)
-        exchange.model = facts.model
-        match = snapshot.table.lookup(facts)
-        if match is None:
-            raise _no_route(facts, request)
-        exchange.route = match.route
-        exchange.rule = match.rule
-        return Call(downstream, request, facts, match, snapshot, exchange, lines)
-
-    def _serve_locally(
-        self,
-        path: bytes,
-        downstream: DownstreamConnection,
-        request: Request,
-        exchange: Exchange,
-        snapshot: Snapshot | None,
-    ) -> bool:
-        """The paths that the proxy answers itself; True if this was one."""
-        status, body = 200, _OK
-        if path == b"/v1/models" and request.head.method in {b"GET", b"HEAD"} and snapshot is not None:
-            body = snapshot.models
-        elif path == b"/v1/models":
-            return False
-        elif path == b"/ready" and (self._server.draining or snapshot is None):
-            status, body = 503, _DRAINING
-        keep_alive = request.head.said.keep_alive and not self._server.draining
-        exchange.status = status
-        exchange.bytes_out = len(body)
-        with_body = request.head.method != b"HEAD"
-        downstream.write(render(status, body, keep_alive=keep_alive, with_body=with_body))
-        downstream.finish(keep_alive)
-        return True
-
-    def _tell(
-        self, downstream: DownstreamConnection, request: Request, exchange: Exchange, error: RequestError
-    ) -> None:
-        """Answer with an error of ours."""
-        head = request.head
-        exchange.status = error.status
-        exchange.failure = error.code or "refused"
-        keep_alive = head.said.keep_alive and not error.close and not self._server.draining
-        extra = b""
-        if exchange.request_id:
-            extra = b"X-Request-Id: %b\r\n" % exchange.request_id.encode("latin-1")
-        with_body = head.method != b"HEAD"
-        data = render_error(error, head.target, keep_alive=keep_alive, with_body=with_body, extra=extra)
-        exchange.bytes_out = len(data) - data.index(b"\r\n\r\n") - 4
-        downstream.write(data)
-        downstream.finish(keep_alive)
-
-    def _refused(self, downstream: DownstreamConnection, error: RequestError) -> None:
-        """A message that did not pass the gate: counted and logged like a request, without what cannot be trusted."""
-        now = time.perf_counter()
-        exchange = Exchange("", downstream.client, "-", "-", now, finished=now)
-        exchange.status = error.status
-        exchange.failure = error.code or "bad_request"
+    def _record(self, exchange: Exchange) -> None:
+        """Hand a finished exchange to all that count or tell it. On the hot path."""
         self._metrics.observe(exchange)
+        if exchange.trial is not None:
+            self._evidence.observe(exchange)
         if self._access_log is not None:
             self._access_log.write(exchange)
 
@@ -293,46 +232,21 @@ class App:
             await asyncio.sleep(0.02)
 
 
-class Pace:
-    """Keeps long work from holding the event loop: `breathe` lets others run once `SLICE` seconds have gone by."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-
-    async def breathe(self) -> None:
-        """Call this between two small pieces of work."""
-        if time.perf_counter() - self._began > SLICE:
-            await asyncio.sleep(0)
-            self._began = time.perf_counter()
-
-
-async def _compiled(config: Config, previous: RoutingTable | None, pace: Pace) -> RoutingTable:
-    steps = compile_steps(config, previous)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as finished:
-            table: RoutingTable = finished.value
-            return table
-        await pace.breathe()
+def _remains(snapshot: Snapshot) -> list[object]:
+    """What the tables of a snapshot are made of, for whoever lets them go a slice at a time."""
+    tables = (snapshot.table, *snapshot.services.values())
+    return [part for table in tables for part in (*table.remains(), *table.routes)]
 
 
 async def _model_list(names: Sequence[str], pace: Pace) -> bytes:
-    """The document of GET /v1/models, as OpenAI's API shapes it."""
     cards = []
     for name in names:
-        cards.append(msgspec.json.encode({"id": name, "object": "model", "created": 0, "owned_by": "penstock"}))
+        cards.append(model_card(name))
         await pace.breathe()
-    return b'{"object":"list","data":[' + b",".join(cards) + b"]}"
+    return model_list(cards)
 
 
-def _no_route(facts: Facts, request: Request) -> RequestError:
-    """Says what was missing: a body that can be read, a model's name, or a route for it."""
-    if facts.model is not None:
-        message = f"route not found: no route serves the model {facts.model[:200]!r}"
-        return RequestError(404, message, code="model_not_found", param="model")
-    is_json = b"json" in request.head.said.content_type
-    if request.body and is_json and not facts.json:
-        return RequestError(400, "the request's body is not a valid JSON object", code="invalid_json")
-    message = f"route not found: no route matches {facts.method} {facts.path[:200]!r}, and the request names no model"
-    return RequestError(404, message, code="no_route")
+def _auths(settings: Settings, config: Config) -> dict[Auth, None]:
+    """All ways in which anything asks callers to show who they are, each once."""
+    found = (settings.auth, *(route.auth for route in config.routes), *(one.auth for one in config.servers.values()))
+    return {auth: None for auth in found if auth is not None}

@@ -10,13 +10,14 @@ from contextlib import suppress
 
 import uvloop
 
+from proxy.access.shared_table import SharedTable
 from proxy.config.settings_spec import Settings
 from proxy.errors import PenstockError
 from proxy.runtime.channel import Boot, Channel, ChannelClosedError, Command, Failed, open_for_worker
 from proxy.runtime.data_plane import Application, DataPlane, Grant, settle_garbage
 from proxy.telemetry.logs import set_up_logging
 
-AppFactory = Callable[[Settings, int], Application]
+AppFactory = Callable[[Settings, int, SharedTable], Application]
 
 LOG = logging.getLogger("penstock.worker")
 
@@ -55,7 +56,8 @@ async def prepare(channel: Channel[Command], command: Boot, make_app: AppFactory
         settings: Settings = pickle.loads(command.settings)  # noqa: S301 - from the supervisor, over its socket pair
         set_up_logging(settings.log)
         sockets = take_sockets(command, settings)
-        return DataPlane(channel, make_app(settings, command.worker), settings, sockets)
+        table = SharedTable.attach(command.table, command.worker)
+        return DataPlane(channel, make_app(settings, command.worker, table), settings, sockets)
     except PenstockError as error:  # it says all that an operator needs
         await refuse(channel, str(error))
     except Exception as error:  # the outermost edge: the reason must reach the operator

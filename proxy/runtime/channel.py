@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from proxy.errors import PenstockError
+from proxy.runtime.canary_plan import CanaryWeights
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.report import WorkerReport
 
 LENGTH = struct.Struct("!I")
@@ -24,11 +26,13 @@ class ListenerGrant(msgspec.Struct, frozen=True):
 
 
 class Boot(msgspec.Struct, frozen=True, tag=True):
-    """The first frame: which worker this is, its pickled `Settings` and its sockets."""
+    """The first frame: which worker this is, its pickled `Settings`, its sockets, and the descriptor of the memory that
+    all workers share."""
 
     worker: int
     settings: bytes
     listeners: tuple[ListenerGrant, ...]
+    table: int
 
 
 class ConfigBegin(msgspec.Struct, frozen=True, tag=True):
@@ -44,7 +48,9 @@ class ConfigPiece(msgspec.Struct, frozen=True, tag=True):
 
 
 class ConfigCommit(msgspec.Struct, frozen=True, tag=True):
-    """All pieces are there: apply them. Answered by `Applied` or `Failed`."""
+    """All pieces are there: apply them, with these weights in place of their own. Answered by `Applied` or `Failed`."""
+
+    weights: tuple[CanaryWeights, ...] = ()
 
 
 class ReportRequest(msgspec.Struct, frozen=True, tag=True):
@@ -60,12 +66,26 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     timeout: float
 
 
-class ReloadCertificates(msgspec.Struct, frozen=True, tag=True):
-    """Read certificate files again. Answered by `CertificatesReloaded`."""
+class ReloadSecrets(msgspec.Struct, frozen=True, tag=True):
+    """Read certificates, keys and credentials again. Answered by `SecretsReloaded`."""
 
 
 class ReopenLogs(msgspec.Struct, frozen=True, tag=True):
     """Open log files again: they have been moved away."""
+
+
+class SetServices(msgspec.Struct, frozen=True, tag=True):
+    """Have these ports of model servers open and no others. Answered by `ServicesSet` with the same number."""
+
+    number: int
+    ports: tuple[ServicePort, ...]
+
+
+class MetricsText(msgspec.Struct, frozen=True, tag=True):
+    """The answer to the `MetricsWanted` of this number: the metrics of the whole proxy."""
+
+    number: int
+    body: bytes
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
@@ -73,7 +93,17 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 Command = (
-    Boot | ConfigBegin | ConfigPiece | ConfigCommit | ReportRequest | Drain | ReloadCertificates | ReopenLogs | Stop
+    Boot
+    | ConfigBegin
+    | ConfigPiece
+    | ConfigCommit
+    | ReportRequest
+    | Drain
+    | ReloadSecrets
+    | ReopenLogs
+    | SetServices
+    | MetricsText
+    | Stop
 )
 
 # --- from a worker ---------------------------------------------------------------------------------------------------
@@ -103,17 +133,30 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     report: WorkerReport
 
 
-class CertificatesReloaded(msgspec.Struct, frozen=True, tag=True):
-    """What failed while certificates were read again; nothing if it is empty."""
+class SecretsReloaded(msgspec.Struct, frozen=True, tag=True):
+    """What failed while certificates and keys were read again; nothing if it is empty."""
 
     failures: tuple[str, ...]
+
+
+class ServicesSet(msgspec.Struct, frozen=True, tag=True):
+    """The answer to the `SetServices` of this number: what failed, nothing if it is empty."""
+
+    number: int
+    failures: tuple[ServiceFailure, ...]
+
+
+class MetricsWanted(msgspec.Struct, frozen=True, tag=True):
+    """A client asks a worker for metrics. Answered by `MetricsText` with the same number."""
+
+    number: int
 
 
 class Drained(msgspec.Struct, frozen=True, tag=True):
     """Nothing is in flight any more, or the time is over."""
 
 
-Notice = Ready | Applied | Failed | Report | CertificatesReloaded | Drained
+Notice = Ready | Applied | Failed | Report | SecretsReloaded | ServicesSet | MetricsWanted | Drained
 
 # --- the channel -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from proxy.errors import PenstockError
 from proxy.runtime.channel import (
     Applied,
     Boot,
-    CertificatesReloaded,
     Channel,
     ChannelClosedError,
     Command,
@@ -24,15 +23,21 @@ from proxy.runtime.channel import (
     Drain,
     Drained,
     Failed,
+    MetricsText,
     Notice,
     Ready,
-    ReloadCertificates,
+    ReloadSecrets,
     ReopenLogs,
     Report,
     ReportRequest,
+    SecretsReloaded,
+    ServicesSet,
+    SetServices,
     Stop,
 )
+from proxy.runtime.metrics_line import MetricsLine
 from proxy.runtime.pieces import Assembler
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.report import WorkerReport
 
 RELEASE_SLICE = 100  # routes or servers of the old configuration that are freed between two requests
@@ -58,11 +63,17 @@ class Application(Protocol):
     async def apply(self, config: Config) -> None:
         """Put a configuration in force without holding the event loop."""
 
+    async def set_services(self, ports: Sequence[ServicePort]) -> list[ServiceFailure]:
+        """Have these ports of model servers open and no others, and tell what failed."""
+
+    def hold_metrics_line(self, line: MetricsLine) -> None:
+        """Here the metrics of the whole proxy can be had."""
+
     def report(self) -> WorkerReport:
         """Tell what is going on."""
 
-    def reload_certificates(self) -> list[str]:
-        """Read certificate files again, and tell what failed."""
+    async def reload_secrets(self) -> list[str]:
+        """Read certificates, keys and credentials again, and tell what failed."""
 
     def reopen_logs(self) -> None:
         """Open log files again."""
@@ -88,6 +99,8 @@ class DataPlane:
         self._config: Config | None = None
         self._applying = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
+        self._metrics = MetricsLine(self._tell)
+        app.hold_metrics_line(self._metrics)
 
     async def run(self) -> None:
         """Serve until told to stop, or until nothing is in flight after the supervisor is gone."""
@@ -125,24 +138,28 @@ class DataPlane:
                 self._assembler.add(command.data)
                 await asyncio.sleep(0)  # pieces that have arrived already must not be read in one go
             case ConfigCommit():
-                config, self._assembler = self._assembler.config(), Assembler("")
+                config, self._assembler = self._assembler.config(command.weights), Assembler("")
                 return tasks.create_task(self._apply(config))
             case Drain():
                 return self._begin_drain(tasks, command.notice, command.timeout)
-            case ReportRequest() | ReloadCertificates() | ReopenLogs():
+            case ReportRequest() | ReloadSecrets() | ReopenLogs():
                 await self._answer(command)
+            case SetServices():
+                return tasks.create_task(self._set_services(command))
+            case MetricsText():
+                self._metrics.take(command)
             case Boot() | Stop():
                 raise AssertionError(f"{type(command).__name__} is not for now")
             case _:
                 assert_never(command)
         return None
 
-    async def _answer(self, command: ReportRequest | ReloadCertificates | ReopenLogs) -> None:
+    async def _answer(self, command: ReportRequest | ReloadSecrets | ReopenLogs) -> None:
         match command:
             case ReportRequest():
                 await self._tell(Report(command.number, self._app.report()))
-            case ReloadCertificates():
-                await self._tell(CertificatesReloaded(tuple(self._app.reload_certificates())))
+            case ReloadSecrets():
+                await self._tell(SecretsReloaded(tuple(await self._app.reload_secrets())))
             case ReopenLogs():
                 self._app.reopen_logs()
             case _:
@@ -166,6 +183,18 @@ class DataPlane:
             remains = self._adopt(config)
             await self._tell(Applied(config.version))
             await release(remains)
+
+    async def _set_services(self, command: SetServices) -> None:
+        """Before the first configuration there is nothing to serve: the supervisor asks again behind it."""
+        failures: list[ServiceFailure] = []
+        async with self._applying:
+            try:
+                if self._config is not None:
+                    failures = await self._app.set_services(command.ports)
+            except Exception as error:  # whatever it is, everything else serves on
+                LOG.exception("the ports of model servers could not be set")
+                failures = [ServiceFailure(port.port, type(error).__name__) for port in command.ports]
+        await self._tell(ServicesSet(command.number, tuple(failures)))
 
     def _adopt(self, config: Config) -> list[object]:
         """Hold the new configuration; returns what the old one was made of."""

@@ -5,17 +5,16 @@ import logging
 import pickle
 import socket
 from asyncio.subprocess import Process
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 from proxy.config.settings_spec import Settings
 from proxy.errors import PenstockError
 from proxy.runtime.channel import (
     Applied,
     Boot,
-    CertificatesReloaded,
     Channel,
     ChannelClosedError,
     Command,
@@ -26,18 +25,26 @@ from proxy.runtime.channel import (
     Drained,
     Failed,
     ListenerGrant,
+    MetricsText,
+    MetricsWanted,
     Notice,
     Ready,
     Report,
     ReportRequest,
+    SecretsReloaded,
+    ServicesSet,
+    SetServices,
     Stop,
     open_for_supervisor,
 )
 from proxy.runtime.children import child_environment, module_command
 from proxy.runtime.reading import Reading
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.report import WorkerReport
 
 Answer = TypeVar("Answer")
+
+MetricsSource = Callable[[], Awaitable[bytes]]
 
 WORKER = tuple(module_command("proxy.runtime.worker"))
 
@@ -58,7 +65,9 @@ class WorkerProcess:
     Its state: the answers that are awaited, the last report, and how it ended.
     """
 
-    def __init__(self, worker: int, process: Process, channel: Channel[Notice]) -> None:
+    def __init__(
+        self, worker: int, process: Process, channel: Channel[Notice], metrics: MetricsSource | None = None
+    ) -> None:
         self.worker = worker
         self.last_report: WorkerReport | None = None
         self._process = process
@@ -68,7 +77,9 @@ class WorkerProcess:
         self._ready: asyncio.Future[None] = loop.create_future()
         self._applied: asyncio.Future[None] | None = None
         self._applying = ""
-        self._reports: dict[int, asyncio.Future[WorkerReport]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._metrics = metrics
+        self._telling: asyncio.Task[None] | None = None
         self._listening = loop.create_task(self._listen())
 
     def __repr__(self) -> str:
@@ -80,10 +91,10 @@ class WorkerProcess:
         """The process' number."""
         return self._process.pid
 
-    async def boot(self, settings: Settings, sockets: Sequence[socket.socket], limit: float) -> None:
+    async def boot(self, settings: Settings, sockets: Sequence[socket.socket], table: int, limit: float) -> None:
         """Send the first frame and wait until the worker has begun. Raises WorkerFailedError."""
         grants = tuple(ListenerGrant(bound.fileno(), place) for place, bound in enumerate(sockets))
-        await self.send(Boot(self.worker, pickle.dumps(settings), grants))
+        await self.send(Boot(self.worker, pickle.dumps(settings), grants, table))
         await self._await_answer(self._ready, limit, "begin")
 
     async def apply(self, reading: Reading, limit: float) -> None:
@@ -95,7 +106,7 @@ class WorkerProcess:
                 await self.send(ConfigBegin(reading.version))
                 for piece in reading.pieces:
                     await self.send(ConfigPiece(piece))
-                await self.send(ConfigCommit())
+                await self.send(ConfigCommit(reading.weights))
         except TimeoutError as error:
             raise WorkerFailedError(f"worker {self.worker} did not take the configuration in {limit:.0f} s") from error
         await self._await_answer(self._applied, limit, "apply the configuration")
@@ -104,7 +115,7 @@ class WorkerProcess:
         """Ask the worker what is going on; its last report where it does not answer in time."""
         number = next(self._numbers)
         answer: asyncio.Future[WorkerReport] = self._expect()
-        self._reports[number] = answer
+        self._answers[number] = answer
         try:
             async with asyncio.timeout(limit):
                 await self.send(ReportRequest(number))
@@ -112,8 +123,25 @@ class WorkerProcess:
         except (TimeoutError, WorkerFailedError):
             LOG.debug("worker %d does not report", self.worker)
         finally:
-            self._reports.pop(number, None)
+            self._answers.pop(number, None)
         return self.last_report
+
+    async def set_services(self, ports: Sequence[ServicePort], limit: float) -> tuple[ServiceFailure, ...]:
+        """Have the worker open these ports and no others. Returns what failed; a worker that does not answer has told
+        nothing: its end, or its silence, is noticed elsewhere.
+        """
+        number = next(self._numbers)
+        answer: asyncio.Future[tuple[ServiceFailure, ...]] = self._expect()
+        self._answers[number] = answer
+        try:
+            async with asyncio.timeout(limit):
+                await self.send(SetServices(number, tuple(ports)))
+                return await answer
+        except (TimeoutError, WorkerFailedError):
+            LOG.debug("worker %d does not tell of its ports", self.worker)
+            return ()
+        finally:
+            self._answers.pop(number, None)
 
     async def send(self, command: Command) -> None:
         """Send one frame; a worker that is gone takes none, and its end is noticed elsewhere."""
@@ -173,7 +201,9 @@ class WorkerProcess:
             await self._take(notice)
         await self._channel.close()
         await self._process.wait()
-        for answer in (self._ready, self._applied, *self._reports.values()):
+        if self._telling is not None:
+            self._telling.cancel()
+        for answer in (self._ready, self._applied, *self._answers.values()):
             reject(answer, self._gone())
 
     async def _take(self, notice: Notice) -> None:
@@ -186,15 +216,27 @@ class WorkerProcess:
             case Failed(version, message):
                 if not version or version == self._applying:
                     reject(self._applied if version else self._ready, WorkerRefusedError(message))
-            case Report(number, report):
-                resolve(self._reports.get(number), report)
-            case CertificatesReloaded(failures):
+            case Report(number, answer) | ServicesSet(number, answer):
+                resolve(self._answers.get(number), answer)
+            case SecretsReloaded(failures):
                 for failure in failures:
-                    LOG.error("worker %d: certificates: %s", self.worker, failure)
+                    LOG.error("worker %d: %s", self.worker, failure)
+            case MetricsWanted(number):
+                self._begin_telling(number)
             case Drained():
                 await self.send(Stop())
             case _:
                 assert_never(notice)
+
+    def _begin_telling(self, number: int) -> None:
+        """What is told takes this worker's report too, so that `_listen` must not wait for it."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = asyncio.create_task(self._tell_metrics(number))
+
+    async def _tell_metrics(self, number: int) -> None:
+        if self._metrics is not None:
+            await self.send(MetricsText(number, await self._metrics()))
 
 
 def resolve(answer: "asyncio.Future[Answer] | None", value: Answer) -> None:
@@ -203,17 +245,23 @@ def resolve(answer: "asyncio.Future[Answer] | None", value: Answer) -> None:
         answer.set_result(value)
 
 
-def reject(answer: "asyncio.Future[None] | asyncio.Future[WorkerReport] | None", reason: WorkerFailedError) -> None:
+def reject(answer: "asyncio.Future[Any] | None", reason: WorkerFailedError) -> None:
     """Tell whoever still waits that no answer will come."""
     if answer is not None and not answer.done():
         answer.set_exception(reason)
         answer.exception()  # whoever waited may have given up: then nobody asks
 
 
-async def spawn(worker: int, sockets: Sequence[socket.socket], command: Sequence[str] = WORKER) -> WorkerProcess:
+async def spawn(
+    worker: int,
+    sockets: Sequence[socket.socket],
+    table: int,
+    command: Sequence[str] = WORKER,
+    metrics: MetricsSource | None = None,
+) -> WorkerProcess:
     """Start a worker's process, which inherits these sockets and one end of a channel, and nothing else.
 
-    Raises WorkerFailedError.
+    `metrics` is asked for the metrics of the whole proxy when the worker wants them. Raises WorkerFailedError.
     """
     try:
         ours, theirs = socket.socketpair()
@@ -224,7 +272,7 @@ async def spawn(worker: int, sockets: Sequence[socket.socket], command: Sequence
             *command,
             str(theirs.fileno()),
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), *(bound.fileno() for bound in sockets)),
+            pass_fds=(theirs.fileno(), table, *(bound.fileno() for bound in sockets)),
             env=child_environment(),
             process_group=0,  # Ctrl-C in a terminal is for the supervisor
         )
@@ -233,4 +281,4 @@ async def spawn(worker: int, sockets: Sequence[socket.socket], command: Sequence
         raise WorkerFailedError(f"worker {worker} could not be started: {error.strerror}") from error
     finally:
         theirs.close()
-    return WorkerProcess(worker, process, await open_for_supervisor(ours))
+    return WorkerProcess(worker, process, await open_for_supervisor(ours), metrics)

@@ -8,8 +8,12 @@ import msgspec
 
 from proxy.config.loader import LoadResult, load
 from proxy.config.spec import Config
+from proxy.runtime.auth_files import auth_files
+from proxy.runtime.canary_plan import canary_plans
 from proxy.runtime.pieces import cut
 from proxy.runtime.reading import Reading
+from proxy.runtime.resource_facts import resource_facts
+from proxy.runtime.service_plan import plan_services
 from proxy.runtime.summary import summarize_routes, summarize_servers
 
 NICENESS = 5  # requests in flight matter more than a reload
@@ -32,19 +36,35 @@ def digest(result: LoadResult) -> Reading:
         version=config.version,
         problems=result.problems,
         files=result.files,
-        certificates=upstream_certificates(config),
+        watched=secret_files(config),
+        credentials=credential_places(config),
+        services=plan_services(config),
+        canaries=tuple(canary_plans(config)),
         pieces=tuple(cut(config)),
         servers=summarize_servers(config),
         routes=msgspec.json.encode(summarize_routes(config)),
         route_count=len(config.routes),
+        facts=resource_facts(config, result.filed),
     )
 
 
-def upstream_certificates(config: Config) -> tuple[str, ...]:
-    """The files that model servers' TLS names."""
-    specs = (server.tls for server in config.servers.values() if server.tls is not None)
-    files = {path for spec in specs for path in (spec.ca, spec.cert, spec.key) if path is not None}
+def secret_files(config: Config) -> tuple[str, ...]:
+    """The certificates, keys and credentials that servers and routes name, which workers read for themselves."""
+    files: set[str] = set()
+    for server in config.servers.values():
+        tls, credential = server.tls, server.credential
+        files |= set() if tls is None else {path for path in (tls.ca, tls.cert, tls.key) if path is not None}
+        if credential is not None and credential.file is not None:
+            files.add(credential.file)
+    auths = (*(server.auth for server in config.servers.values()), *(route.auth for route in config.routes))
+    files.update(*(auth_files(auth) for auth in auths if auth is not None))
     return tuple(sorted(files))
+
+
+def credential_places(config: Config) -> tuple[str, ...]:
+    """Where in the folder of secrets the credentials lie that servers ask for."""
+    found = (server.credential for server in config.servers.values() if server.credential is not None)
+    return tuple(sorted({f"{one.secret}/{one.key}" for one in found if one.secret is not None}))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 import msgspec
 
 from proxy.errors import PenstockError, Problem, Severity
+from proxy.runtime.canary_plan import CanaryPlan, CanaryWeights
 from proxy.runtime.children import child_environment, module_command
+from proxy.runtime.resource_facts import ResourceFacts
+from proxy.runtime.service_plan import ServicePort
 from proxy.runtime.summary import ServerSummary
 
 READER = tuple(module_command("proxy.runtime.reader"))
@@ -24,17 +27,25 @@ class ReaderFailedError(PenstockError):
 class Reading(msgspec.Struct, frozen=True):
     """What was read. `pieces` is empty where the configuration cannot be used; `routes` is JSON.
 
-    `files` were read or looked for; `certificates` are those that upstream TLS names.
+    `files` were read or looked for; `watched` are certificates, keys and credentials, which workers read themselves,
+    and `credentials` more of those, as places in the folder of secrets; `services` are the ports that
+    model servers have of their own. `weights` stand in place of those of some rules with `canaries`: the reader leaves
+    them empty. `facts` is what the statuses of resources need.
     """
 
     version: str = ""
     problems: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()
-    certificates: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
+    services: tuple[ServicePort, ...] = ()
+    canaries: tuple[CanaryPlan, ...] = ()
     pieces: tuple[bytes, ...] = ()
+    weights: tuple[CanaryWeights, ...] = ()
     servers: tuple[ServerSummary, ...] = ()
     routes: bytes = b"[]"
     route_count: int = 0
+    facts: ResourceFacts = ResourceFacts()
 
     @property
     def usable(self) -> bool:

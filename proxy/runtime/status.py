@@ -8,6 +8,7 @@ import msgspec
 from proxy.errors import Problem
 from proxy.runtime.reading import Reading
 from proxy.runtime.reload import ReloadFacts
+from proxy.runtime.service_plan import ServiceStatus
 from proxy.runtime.summary import RewriteSummary, ServerSummary
 from proxy.telemetry.report import EndpointReport, WorkerReport
 
@@ -57,7 +58,7 @@ class EndpointStatus(msgspec.Struct, frozen=True):
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
-    """A model server; `refusal` says why it answers 501, if it does."""
+    """A model server."""
 
     name: str
     engine: str
@@ -65,7 +66,6 @@ class ServerStatus(msgspec.Struct, frozen=True):
     balance: str
     origin: str
     rewrites: tuple[RewriteSummary, ...]
-    refusal: str | None
     in_flight: int
     endpoints: list[EndpointStatus]
 
@@ -79,6 +79,7 @@ class Status(msgspec.Struct, frozen=True):
     listeners: list[str]
     workers: list[WorkerStatus]
     servers: list[ServerStatus]
+    services: list[ServiceStatus]
     routes: msgspec.Raw
 
 
@@ -89,6 +90,7 @@ def build_status(
     reading: Reading,
     facts: ReloadFacts,
     reports: Sequence[WorkerReport],
+    services: Sequence[ServiceStatus] = (),
 ) -> Status:
     """Put together what the supervisor knows and what the workers report."""
     return Status(
@@ -98,6 +100,7 @@ def build_status(
         listeners=list(listeners),
         workers=[worker_status(report) for report in reports],
         servers=server_statuses(reading.servers, reports),
+        services=list(services),
         routes=msgspec.Raw(reading.routes),
     )
 
@@ -161,7 +164,6 @@ def server_status(server: ServerSummary, seen: dict[tuple[str, str], list[Endpoi
         balance=server.balance,
         origin=server.origin,
         rewrites=server.rewrites,
-        refusal=server.refusal,
         in_flight=sum(endpoint.in_flight for endpoint in endpoints),
         endpoints=endpoints,
     )

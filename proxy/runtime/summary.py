@@ -2,32 +2,26 @@
 
 import msgspec
 
-from proxy.config.spec import (
+from proxy.config.match_spec import (
     Absent,
     BodyCondition,
     Condition,
-    Config,
     Contains,
     Exact,
     FieldCondition,
     HeaderCondition,
     Match,
     MethodCondition,
-    ModelServer,
     OrAbsent,
     PathCondition,
     Prefix,
     Present,
     QueryCondition,
     Regex,
-    Rewrite,
-    Route,
-    Rule,
     Suffix,
-    Target,
     ValueTest,
 )
-from proxy.routing.binding import refusal
+from proxy.config.spec import Config, ModelServer, Rewrite, Route, Rule, Target
 
 
 class EndpointSummary(msgspec.Struct, frozen=True):
@@ -45,7 +39,7 @@ class RewriteSummary(msgspec.Struct, frozen=True):
 
 
 class ServerSummary(msgspec.Struct, frozen=True):
-    """A model server as configured, and where. `refusal` says why it answers 501, if it does."""
+    """A model server as configured, and where."""
 
     name: str
     engine: str
@@ -54,7 +48,6 @@ class ServerSummary(msgspec.Struct, frozen=True):
     endpoints: tuple[EndpointSummary, ...]
     origin: str
     rewrites: tuple[RewriteSummary, ...] = ()
-    refusal: str | None = None
 
 
 class TargetSummary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -140,7 +133,6 @@ def _server(server: ModelServer) -> ServerSummary:
         endpoints=tuple(EndpointSummary(endpoint.address, endpoint.weight) for endpoint in server.endpoints),
         origin=_place(server.origin.file, server.origin.line),
         rewrites=tuple(_rewrite(rewrite) for rewrite in server.rewrites),
-        refusal=refusal(server),
     )
 
 

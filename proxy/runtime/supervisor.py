@@ -3,26 +3,44 @@
 import asyncio
 import logging
 import signal
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import msgspec
+
+from proxy.access.shared_table import SharedTable
 from proxy.config.settings_spec import Listener, Settings
 from proxy.errors import ConfigError, Problem, Severity
 from proxy.runtime.admin import AdminServer
-from proxy.runtime.channel import ReloadCertificates, ReopenLogs
+from proxy.runtime.auth_files import auth_files
+from proxy.runtime.canaries import Action
+from proxy.runtime.canary_keeper import CanaryKeeper
+from proxy.runtime.canary_plan import CanaryWeights
+from proxy.runtime.canary_state import CanaryStore
+from proxy.runtime.canary_status import CanaryStatus, canary_status
+from proxy.runtime.channel import ReloadSecrets, ReopenLogs
 from proxy.runtime.process import WORKER, WorkerFailedError
 from proxy.runtime.processors import count_processors
 from proxy.runtime.reading import READER, Reading, read_configuration
 from proxy.runtime.reload import Outcome, Reloader, Verdict
+from proxy.runtime.resources import Resources, World, list_resources
+from proxy.runtime.service_plan import ServiceStatus, service_certificates
+from proxy.runtime.services import Services
 from proxy.runtime.sockets import bind_all, spell
 from proxy.runtime.status import Status, build_status
+from proxy.runtime.status_keeper import StatusKeeper
 from proxy.runtime.version import own_version
 from proxy.runtime.watch import Watcher
 from proxy.runtime.workers import Workers
-from proxy.telemetry.exposition import ControlFacts
+from proxy.telemetry.exposition import CanaryFacts, ControlFacts, render
 from proxy.telemetry.report import WorkerReport
+
+STATUS_PAUSE = 5.0
+"""Seconds between two looks at how servers and routes stand: so exact is the time that a status gives for a change."""
 
 LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.HINT: logging.INFO}
 
@@ -48,11 +66,15 @@ class Supervisor:
         self._commands = commands
         self._reloader = Reloader()
         self._routes = Watcher(settings.routes)
-        self._certificates = Watcher(())
+        self._secrets = Watcher(())
         self._admin = None if settings.admin is None else AdminServer(self, settings.admin)
         self._workers: Workers | None = None
+        self._services: Services | None = None
         self._reading = Reading()
+        self._statuses = StatusKeeper()
         self._reloading = asyncio.Lock()
+        store = CanaryStore(None if settings.state is None else Path(settings.state))
+        self._canaries = CanaryKeeper(self, store, self._reloading)
         self._serving = False
         self._hangup = asyncio.Event()
         self._ending = asyncio.Event()
@@ -90,10 +112,16 @@ class Supervisor:
         self._watch(reading)
         listeners, rows = bind_all(self._settings.listeners, self._settings.workers)
         self._settings = replace(self._settings, listeners=listeners)
-        self._workers = Workers(self._settings, rows, self._commands.worker)
+        table = SharedTable.create(self._settings.workers)
+        self._workers = Workers(self._settings, rows, table, self._commands.worker, self._metrics)
         admin = None if self._admin is None else await self._admin.start()
+        courses = self._canaries.prospect(reading)
+        reading = msgspec.structs.replace(reading, weights=self._canaries.weights(courses))
         await self._workers.start(reading)
+        self._services = Services(self._workers, self._settings, admin)
+        await self._services.set(reading.services)
         self._reading = reading
+        await self._canaries.adopt(courses)
         self._reloader.begin(reading, time.time())
         self._serving = True
         self._announce(reading, admin)
@@ -105,8 +133,11 @@ class Supervisor:
                 tasks.create_task(duty)
                 for duty in (
                     self._present_workers.keep(),
+                    self._present_services.keep(),
+                    self._canaries.keep(),
+                    self._follow_statuses(),
                     self._follow_routes(),
-                    self._follow_certificates(),
+                    self._follow_secrets(),
                     self._follow_hangups(),
                 )
             ]
@@ -162,6 +193,10 @@ class Supervisor:
         async with self._reloading:
             reading = await self._read()
             outcome, problems = await self._adopt(reading)
+            if outcome is Outcome.APPLIED:
+                await self._present_services.set(reading.services)
+            else:
+                await self._present_services.retry()
             self._reloader.record(outcome, reading, time.time(), problems)
             self._log_problems((*reading.problems, *problems))
             LOG.log(
@@ -180,13 +215,26 @@ class Supervisor:
             case Verdict.NOTHING:
                 return Outcome.UNCHANGED, ()
             case Verdict.APPLY:
+                courses = self._canaries.prospect(reading)
+                reading = msgspec.structs.replace(reading, weights=self._canaries.weights(courses))
                 try:
                     await self._present_workers.apply(reading)
                 except WorkerFailedError as error:
                     return Outcome.FAILED, (self._not_applied(error),)
                 self._reading = reading
+                await self._canaries.adopt(courses)
                 self._watch(reading)
                 return Outcome.APPLIED, ()
+
+    async def put_weights(self, weights: tuple[CanaryWeights, ...]) -> None:
+        """Put these weights in force, on the road of a changed file. Whoever asks holds the lock of reloads.
+
+        Raises WorkerFailedError.
+        """
+        if weights != self._reading.weights:
+            reading = msgspec.structs.replace(self._reading, weights=weights)
+            await self._present_workers.apply(reading)
+            self._reading = reading
 
     def _not_applied(self, error: WorkerFailedError) -> Problem:
         return Problem(Severity.ERROR, "not-applied", ", ".join(self._settings.routes), 0, 0, "", str(error))
@@ -196,7 +244,15 @@ class Supervisor:
 
     def _watch(self, reading: Reading) -> None:
         self._routes.watch_also(reading.files)
-        self._certificates.watch_also((*self._listener_certificates(), *reading.certificates))
+        self._secrets.watch_also((*self._listener_certificates(), *self._secret_files(reading)))
+
+    def _secret_files(self, reading: Reading) -> Iterator[str]:
+        yield from reading.watched
+        yield from service_certificates(self._settings.secrets, reading.services)
+        if self._settings.secrets is not None:
+            yield from (str(Path(self._settings.secrets, place)) for place in reading.credentials)
+        if self._settings.auth is not None:
+            yield from auth_files(self._settings.auth)
 
     def _listener_certificates(self) -> Iterator[str]:
         for listener in (*self._settings.listeners, self._settings.admin):
@@ -208,22 +264,28 @@ class Supervisor:
             async for _ in changes:
                 await self.reload()
 
-    async def _follow_certificates(self) -> None:
-        async with aclosing(self._certificates.changes()) as changes:
+    async def _follow_secrets(self) -> None:
+        async with aclosing(self._secrets.changes()) as changes:
             async for _ in changes:
-                await self._reload_certificates()
+                await self._reload_secrets()
 
     async def _follow_hangups(self) -> None:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
             await self._present_workers.tell(ReopenLogs())
-            await self._reload_certificates()
+            await self._reload_secrets()
             await self.reload()
 
-    async def _reload_certificates(self) -> None:
-        LOG.info("certificates are read again")
-        await self._present_workers.tell(ReloadCertificates())
+    async def _follow_statuses(self) -> None:
+        while True:
+            await self.resources()
+            await asyncio.sleep(STATUS_PAUSE)
+
+    async def _reload_secrets(self) -> None:
+        LOG.info("certificates and keys are read again")
+        await self._present_workers.tell(ReloadSecrets())
+        await self._present_services.settle()
         try:
             if self._admin is not None:
                 self._admin.reload_certificate()
@@ -254,6 +316,10 @@ class Supervisor:
             last_success=facts.last_success,
             reloads=facts.reloads,
             problems=len(facts.problems),
+            canaries=[
+                CanaryFacts(view.plan.route, view.plan.rule, view.phase.value, view.weight)
+                for view in self._canaries.views()
+            ],
         )
         if self._workers is None:
             return control
@@ -263,7 +329,38 @@ class Supervisor:
         """What `/status` shows."""
         listeners = [url_of(listener) for listener in self._settings.listeners]
         reports = await self.reports()
-        return build_status(own_version(), self.ready, listeners, self._reading, self._reloader.facts(), reports)
+        facts = self._reloader.facts()
+        return build_status(own_version(), self.ready, listeners, self._reading, facts, reports, self.services())
+
+    async def resources(self) -> Resources:
+        """What `/servers`, `/routes` and `/rewrites` show."""
+        reports = await self.reports()
+        facts = self._reloader.facts()
+        world = World(
+            reports=reports,
+            services=self.services(),
+            canaries=self.canaries(),
+            problems=facts.problems,
+            successful=facts.last_reload_successful,
+            listeners=[url_of(listener) for listener in self._settings.listeners],
+            machine=socket.gethostname(),
+        )
+        return list_resources(self._reading.facts, world, self._statuses, time.time())
+
+    def services(self) -> tuple[ServiceStatus, ...]:
+        """How the ports stand that model servers have of their own."""
+        return () if self._services is None else self._services.statuses
+
+    def canaries(self) -> list[CanaryStatus]:
+        """What `/canaries` shows."""
+        return [canary_status(view) for view in self._canaries.views()]
+
+    async def command_canary(self, action: Action, name: str) -> CanaryStatus:
+        """Do with a canary as an operator asks.
+
+        Raises CanaryError, and WorkerFailedError where it is decided but not in force.
+        """
+        return canary_status(await self._canaries.command(action, name))
 
     # --- small things ------------------------------------------------------------------------------------------------
 
@@ -272,6 +369,15 @@ class Supervisor:
         if self._workers is None:
             raise AssertionError("no workers before the startup")
         return self._workers
+
+    @property
+    def _present_services(self) -> Services:
+        if self._services is None:
+            raise AssertionError("no services before the startup")
+        return self._services
+
+    async def _metrics(self) -> bytes:
+        return render(await self.reports(), self.facts())
 
     def _log_problems(self, problems: Sequence[Problem]) -> None:
         for problem in problems:

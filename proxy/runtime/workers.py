@@ -6,10 +6,12 @@ import socket
 import time
 from collections.abc import Sequence
 
+from proxy.access.shared_table import SharedTable
 from proxy.config.settings_spec import Settings
 from proxy.runtime.channel import Command
-from proxy.runtime.process import WORKER, WorkerFailedError, WorkerProcess, WorkerRefusedError, spawn
+from proxy.runtime.process import WORKER, MetricsSource, WorkerFailedError, WorkerProcess, WorkerRefusedError, spawn
 from proxy.runtime.reading import Reading
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.runtime.sockets import BindError, bind, close_all
 from proxy.telemetry.metrics import merge
 from proxy.telemetry.report import MetricsSnapshot, WorkerReport
@@ -17,6 +19,7 @@ from proxy.telemetry.report import MetricsSnapshot, WorkerReport
 BOOT_TIMEOUT = 60.0
 APPLY_TIMEOUT = 60.0
 REPORT_TIMEOUT = 2.0
+SERVICES_TIMEOUT = 10.0
 
 LOG = logging.getLogger("penstock.supervisor")
 
@@ -43,13 +46,22 @@ class Workers:
     """The processes by slot. What changes: the processes, the reading in force, and what is left of those that died."""
 
     def __init__(
-        self, settings: Settings, rows: Sequence[Sequence[socket.socket]], command: Sequence[str] = WORKER
+        self,
+        settings: Settings,
+        rows: Sequence[Sequence[socket.socket]],
+        table: SharedTable,
+        command: Sequence[str] = WORKER,
+        metrics: MetricsSource | None = None,
     ) -> None:
         self.restarts = 0
+        self.services_lacking = False
         self.departed = MetricsSnapshot()
         self._settings = settings
         self._rows = [list(row) for row in rows]
+        self._table = table
         self._command = command
+        self._metrics = metrics
+        self._services: Sequence[ServicePort] = ()
         self._processes: dict[int, WorkerProcess] = {}
         self._reading = Reading()
         self._applying = asyncio.Lock()
@@ -101,6 +113,17 @@ class Workers:
                     LOG.error("%s; it is replaced", result)
                     await process.kill()
 
+    async def set_services(self, ports: Sequence[ServicePort]) -> list[ServiceFailure]:
+        """Have these ports of model servers open in every worker, also in those that begin later, and no others.
+
+        Returns what failed, each failure once.
+        """
+        self._services = ports
+        self.services_lacking = False
+        processes = self._processes.values()
+        told = await asyncio.gather(*(process.set_services(ports, SERVICES_TIMEOUT) for process in processes))
+        return list(dict.fromkeys(failure for failures in told for failure in failures))
+
     async def reports(self) -> list[WorkerReport]:
         """What is going on in each worker."""
         reports = await asyncio.gather(*(process.report(REPORT_TIMEOUT) for process in self._processes.values()))
@@ -124,11 +147,14 @@ class Workers:
 
     async def _begin(self, slot: int) -> None:
         """Start one worker and return when it serves. Raises WorkerFailedError."""
-        process = await spawn(slot, self._rows[slot], self._command)
+        process = await spawn(slot, self._rows[slot], self._table.fileno(), self._command, self._metrics)
         self._processes[slot] = process
-        await process.boot(self._settings, self._rows[slot], BOOT_TIMEOUT)
+        await process.boot(self._settings, self._rows[slot], self._table.fileno(), BOOT_TIMEOUT)
         async with self._applying:
             await process.apply(self._reading, APPLY_TIMEOUT)
+        for failure in await process.set_services(self._services, SERVICES_TIMEOUT) if self._services else ():
+            self.services_lacking = True
+            LOG.error("worker %d: port %d: %s", slot, failure.port, failure.message)
 
     async def _keep_one(self, slot: int) -> None:
         pauses = RestartPause()

@@ -1,5 +1,7 @@
 """Promises of a client's connection."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -526,14 +528,15 @@ def test_a_finished_handler_is_not_cancelled() -> None:
 def test_an_idle_connection_closes_when_told() -> None:
     visit = Visit().sends(get())
     visit.answer_all()
-    visit.connection.close_when_idle()
+    assert visit.connection.close_when_idle()
     assert visit.hung_up
+    assert visit.connection.close_when_idle()
 
 
 @pytest.mark.parametrize("data", [get(b"/1"), get(b"/1") + get(b"/2"), get(b"/1")[:10], post(b"hello")[:-1]])
 def test_a_connection_that_has_asked_for_something_does_not_close_when_told(data: bytes) -> None:
     visit = Visit().sends(data)
-    visit.connection.close_when_idle()
+    assert not visit.connection.close_when_idle()
     assert not visit.hung_up
 
 
@@ -594,3 +597,20 @@ def _take(step: str, visit: Visit, connection: DownstreamConnection) -> None:
             connection.close_when_idle()
         case _:
             pass
+
+
+# --- who is there -----------------------------------------------------------------------------------------------------
+
+
+def test_the_certificate_that_a_client_has_shown_is_told_while_it_is_connected() -> None:
+    certificate = {"subject": ((("commonName", "client"),),)}
+    visit = Visit(sslcontext=object(), peercert=certificate)
+    assert visit.connection.client_certificate == certificate
+    visit.connection.abort()
+    visit.transport.settle()
+    assert visit.connection.client_certificate is None
+
+
+@pytest.mark.parametrize("extra", [{}, {"sslcontext": object()}, {"sslcontext": object(), "peercert": {}}])
+def test_a_client_that_has_shown_no_certificate_has_none(extra: dict[str, Any]) -> None:
+    assert Visit(**extra).connection.client_certificate is None

@@ -54,8 +54,10 @@ class Door:
     def _refused(self, connection: DownstreamConnection, error: RequestError) -> None:
         self.refusals.append(error.status)
 
-    async def visit(self, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def visit(
+        self, data: bytes = b"", port: int | None = None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.port)
         writer.write(data)
         return reader, writer
 
@@ -134,3 +136,65 @@ async def test_closing_ends_what_is_open(door: Door) -> None:
 async def test_only_named_proxies_are_trusted(door: Door) -> None:
     assert all(map(door.server.trusts, ["10.1.2.3", "::1", "192.0.2.7"]))
     assert not any(map(door.server.trusts, ["11.0.0.1", "::2", "192.0.2.8", "local", "", "::ffff:10.1.2.3"]))
+
+
+# --- ports of model servers -------------------------------------------------------------------------------------------
+
+
+async def open_service(door: Door, service: int = 8080) -> int:
+    """Open a port under this name. Returns the one that it has in truth."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    port: int = bound.getsockname()[1]
+    await door.server.open_service(service, [bound], None)
+    return port
+
+
+async def test_a_connection_knows_the_service_whose_port_it_came_to(door: Door) -> None:
+    port = await open_service(door)
+    _, first = await door.visit(get())
+    await door.begun.wait()
+    assert [connection.service for connection in door.server.connections] == [None]
+    door.begun.clear()
+    _, second = await door.visit(get(), port)
+    await door.begun.wait()
+    assert {connection.service for connection in door.server.connections} == {None, 8080}
+    first.close()
+    second.close()
+
+
+async def test_a_service_that_closes_leaves_all_other_connections_alone(door: Door) -> None:
+    port = await open_service(door)
+    other, other_writer = await door.visit(get(b"/other"))
+    idle, idle_writer = await door.visit(get(b"/idle"), port)
+    door.release.set()
+    assert await idle.readexactly(15) == b"answer to /idle"
+    assert await other.readexactly(16) == b"answer to /other"
+    door.server.close_service(8080)
+    assert await idle.read() == b""
+    with pytest.raises(OSError, match="Connect call failed"):
+        await door.visit(port=port)
+    other_writer.write(get(b"/again"))
+    assert await other.readexactly(16) == b"answer to /again"
+    idle_writer.close()
+    other_writer.close()
+
+
+async def test_what_a_closed_service_was_asked_is_answered_before_its_connection_closes(door: Door) -> None:
+    port = await open_service(door)
+    reader, writer = await door.visit(get(), port)
+    await door.begun.wait()
+    door.server.close_service(8080)
+    door.server.sweeper.sweep(0.0)
+    assert door.server.in_flight == 1
+    door.release.set()
+    assert await reader.readexactly(11) == b"answer to /"
+    door.server.sweeper.sweep(0.0)
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_services_accept_no_more_when_the_server_does_not(door: Door) -> None:
+    port = await open_service(door)
+    await door.server.stop_accepting()
+    with pytest.raises(OSError, match="Connect call failed"):
+        await door.visit(port=port)

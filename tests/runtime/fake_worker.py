@@ -8,17 +8,20 @@ import os
 import sys
 from collections.abc import Sequence
 
+from proxy.access.shared_table import SharedTable
 from proxy.config.settings_spec import Settings
 from proxy.config.spec import Config
 from proxy.runtime.boot import run_worker
 from proxy.runtime.data_plane import Grant
+from proxy.runtime.metrics_line import MetricsLine
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.report import MetricsSnapshot, WorkerReport
 
 
 class FakeApp:
     """Answers each connection with its process number and the version in force, once a line has come."""
 
-    def __init__(self, settings: Settings, worker: int) -> None:
+    def __init__(self, settings: Settings, worker: int, table: SharedTable) -> None:
         self.worker = worker
         self.version = ""
         self.served = 0
@@ -52,13 +55,19 @@ class FakeApp:
             os._exit(13)
         self.version = config.version
 
+    async def set_services(self, ports: Sequence[ServicePort]) -> list[ServiceFailure]:
+        return []
+
+    def hold_metrics_line(self, line: MetricsLine) -> None:
+        pass
+
     def report(self) -> WorkerReport:
         counters = MetricsSnapshot(failures={"served": self.served})
         return WorkerReport(
             self.worker, os.getpid(), self.version, self.in_flight, self.in_flight, self.draining, [], counters
         )
 
-    def reload_certificates(self) -> list[str]:
+    async def reload_secrets(self) -> list[str]:
         return ["they were read"]
 
     def reopen_logs(self) -> None:

@@ -8,6 +8,9 @@ from aiohttp.web import Application, Request
 from proxy.config.settings_spec import Listener
 from proxy.errors import Problem, Severity
 from proxy.runtime.admin import AdminServer, build, is_loopback, is_own_name
+from proxy.runtime.canaries import Action
+from proxy.runtime.canary_status import CanaryStatus, canary_status
+from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.reading import Reading
 from proxy.runtime.reload import Outcome, ReloadFacts
 from proxy.runtime.sockets import BindError
@@ -15,6 +18,7 @@ from proxy.runtime.status import Status, build_status
 from proxy.runtime.summary import EndpointSummary, ServerSummary
 from proxy.telemetry.exposition import ControlFacts
 from proxy.telemetry.report import EndpointReport, MetricsSnapshot, WorkerReport
+from tests.runtime.canary_stage import Stage, plan
 
 PROBLEM = Problem(Severity.ERROR, "unknown-key", "routes.yaml", 3, 5, "routes[0].modles", "no such key", "models")
 SERVER = ServerSummary(
@@ -36,6 +40,8 @@ class FakeControl:
         self.ready = True
         self.outcome = Outcome.APPLIED
         self.reloads = 0
+        self.stage = Stage(plan(), plan("each"))
+        self.hindered = False
 
     async def reports(self) -> Sequence[WorkerReport]:
         return [report(0, 3, "available"), report(1, 4, "ejected")]
@@ -54,6 +60,15 @@ class FakeControl:
 
     def problems(self) -> tuple[Problem, ...]:
         return (PROBLEM,)
+
+    def canaries(self) -> list[CanaryStatus]:
+        return [canary_status(view) for view in self.stage.canaries.views()]
+
+    async def command_canary(self, action: Action, name: str) -> CanaryStatus:
+        course = self.stage.canaries.command(action, name, self.stage.now)
+        if self.hindered:
+            raise WorkerFailedError("worker 1 ended")
+        return canary_status(course.view)
 
 
 @pytest.fixture
@@ -182,6 +197,60 @@ async def test_machines_may_scrape_an_open_address_by_any_name(control: FakeCont
 )
 def test_only_addresses_and_the_configured_name_are_our_own(named: str | None, own: bool) -> None:
     assert is_own_name(named, "proxy.internal") is own
+
+
+async def test_canaries_are_listed(client: Client) -> None:
+    listed = orjson.loads(await (await client.get("/canaries")).read())["canaries"]
+    assert [(each["name"], each["phase"], each["weight"]) for each in listed] == [
+        ("chat/all", "Watching", 10.0),
+        ("chat/each", "Watching", 10.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "phase", "weight"),
+    [("promote", "Promoted", 100.0), ("abort", "Aborted", 0.0), ("resume", "Watching", 10.0)],
+)
+async def test_a_canary_does_as_it_is_told(client: Client, action: str, phase: str, weight: float) -> None:
+    answer = await client.post(f"/canaries/{action}", params={"name": "chat/each"})
+    told = orjson.loads(await answer.read())
+    assert (answer.status, told["name"], told["phase"], told["weight"]) == (200, "chat/each", phase, weight)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/canaries/abort?name=chat", 404, "'chat' has several canaries: chat/all, chat/each"),
+        ("/canaries/abort?name=talk", 404, "there is no canary 'talk'; there is chat/all, chat/each"),
+        ("/canaries/abort", 400, "which canary? say ?name=route/rule"),
+    ],
+)
+async def test_a_canary_that_is_not_clear_is_not_touched(
+    client: Client, control: FakeControl, path: str, status: int, message: str
+) -> None:
+    answer = await client.post(path)
+    assert (answer.status, orjson.loads(await answer.read())) == (status, {"error": message})
+    assert control.stage.weights == ()
+
+
+async def test_a_canary_that_workers_could_not_follow_is_told(client: Client, control: FakeControl) -> None:
+    control.hindered = True
+    answer = await client.post("/canaries/abort?name=chat/all")
+    assert (answer.status, orjson.loads(await answer.read())) == (
+        503,
+        {"error": "decided, but not in force yet: worker 1 ended"},
+    )
+
+
+async def test_canaries_are_commanded_by_posts_of_our_own_while_we_serve(client: Client, control: FakeControl) -> None:
+    path = "/canaries/abort?name=chat/all"
+    assert (await client.get(path)).status == 405
+    assert (await client.post(path, headers={"Origin": "http://evil.example"})).status == 403
+    assert (await client.post(path, headers={"Host": "evil.example"})).status == 403
+    assert (await client.post("/canaries/explode?name=chat/all")).status == 404
+    control.ready = False
+    assert (await client.post(path)).status == 503
+    assert control.stage.weights == ()
 
 
 def test_loopback_is_told_from_other_addresses() -> None:

@@ -10,7 +10,6 @@ from proxy.config.settings_spec import Settings
 from proxy.config.spec import Config, EndpointSpec, ModelServer, Route
 from proxy.runtime.channel import (
     Applied,
-    CertificatesReloaded,
     Channel,
     ConfigBegin,
     ConfigCommit,
@@ -18,18 +17,25 @@ from proxy.runtime.channel import (
     Drain,
     Drained,
     Failed,
+    MetricsText,
+    MetricsWanted,
     Notice,
     Ready,
-    ReloadCertificates,
+    ReloadSecrets,
     ReopenLogs,
     Report,
     ReportRequest,
+    SecretsReloaded,
+    ServicesSet,
+    SetServices,
     Stop,
     open_for_supervisor,
     open_for_worker,
 )
 from proxy.runtime.data_plane import DataPlane, Grant, release
+from proxy.runtime.metrics_line import MetricsLine
 from proxy.runtime.pieces import cut
+from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.report import MetricsSnapshot, WorkerReport
 
 
@@ -56,10 +62,19 @@ class RecordingApp:
         self.told.append(f"apply {config.version}")
         self.config = config
 
+    async def set_services(self, ports: Sequence[ServicePort]) -> list[ServiceFailure]:
+        if any(port.port == 13 for port in ports):
+            raise OverflowError
+        self.told.append(f"services {[port.port for port in ports]}")
+        return [ServiceFailure(port.port, "occupied") for port in ports]
+
+    def hold_metrics_line(self, line: MetricsLine) -> None:
+        self.metrics_line = line
+
     def report(self) -> WorkerReport:
         return WorkerReport(0, 1, "v1", 2, 3, False, [], MetricsSnapshot())
 
-    def reload_certificates(self) -> list[str]:
+    async def reload_secrets(self) -> list[str]:
         return ["no such file"]
 
     def reopen_logs(self) -> None:
@@ -154,8 +169,8 @@ async def test_the_collector_rests_while_a_configuration_is_built_and_works_agai
 
 async def test_certificates_and_logs_are_passed_on(stage: Stage) -> None:
     await stage.channel.send(ReopenLogs())
-    await stage.channel.send(ReloadCertificates())
-    assert await stage.channel.receive() == CertificatesReloaded(("no such file",))
+    await stage.channel.send(ReloadSecrets())
+    assert await stage.channel.receive() == SecretsReloaded(("no such file",))
     assert "reopen" in stage.app.told
 
 
@@ -213,3 +228,35 @@ async def test_an_old_configuration_is_freed_in_slices() -> None:
         lengths.append(len(remains))
         await asyncio.sleep(0)
     assert lengths[:4] == [250, 150, 50, 0]
+
+
+# --- ports of model servers -------------------------------------------------------------------------------------------
+
+PORTS = (ServicePort(8080, (("a", None),)),)
+
+
+async def test_ports_of_servers_wait_for_the_first_configuration(stage: Stage) -> None:
+    await stage.channel.send(SetServices(1, PORTS))
+    assert await stage.channel.receive() == ServicesSet(1, ())
+    await stage.send_config(config("v1"))
+    assert await stage.channel.receive() == Applied("v1")
+    await stage.channel.send(SetServices(2, PORTS))
+    assert await stage.channel.receive() == ServicesSet(2, (ServiceFailure(8080, "occupied"),))
+    assert stage.app.told == ["start", "apply v1", "serve", "services [8080]"]
+
+
+async def test_ports_that_cannot_be_set_for_whatever_reason_end_no_worker(stage: Stage) -> None:
+    await stage.send_config(config("v1"))
+    await stage.channel.receive()
+    await stage.channel.send(SetServices(1, (ServicePort(13, (("a", None),)),)))
+    assert await stage.channel.receive() == ServicesSet(1, (ServiceFailure(13, "OverflowError"),))
+    await stage.channel.send(ReportRequest(2))
+    assert isinstance(await stage.channel.receive(), Report)
+
+
+async def test_the_metrics_of_the_whole_proxy_come_from_the_supervisor(stage: Stage) -> None:
+    asking = asyncio.create_task(stage.app.metrics_line.ask())
+    wanted = await stage.channel.receive()
+    assert isinstance(wanted, MetricsWanted)
+    await stage.channel.send(MetricsText(wanted.number, b"up 1"))
+    assert await asking == b"up 1"

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.spec import Config, EndpointSpec, ModelServer, Route, Rule, Target
+from proxy.runtime.canary_plan import CanaryWeights
 from proxy.runtime.pieces import PIECE_WEIGHT, Assembler, cut
 
 
@@ -48,3 +49,14 @@ def test_no_piece_is_long_to_read_however_big_a_route_or_a_server_is() -> None:
     pieces = list(cut(config([5000, *[2] * 1000], [5000, *[2] * 1000])))
     assert max(len(pickle.loads(piece)) for piece in pieces) <= PIECE_WEIGHT
     assert max(len(piece) for piece in pieces) < 64 * 1024
+
+
+def test_weights_that_come_beside_the_pieces_stand_in_place_of_their_own() -> None:
+    split = Route("chat", (Rule("all", (Target("server-0", 90), Target("server-1", 10))),))
+    assembler = Assembler("v1")
+    for piece in cut(Config({}, (*config([2], []).routes, split), "v1")):
+        assembler.add(piece)
+    made = assembler.config([CanaryWeights("chat", "all", 100, 0)])
+    assert [target.weight for target in made.routes[1].rules[0].targets] == [100, 0]
+    assert made.routes[0] == config([2], []).routes[0]
+    assert made.version == "v1"

@@ -21,7 +21,7 @@ async def test_a_good_configuration_comes_in_pieces_and_summed_up(tmp_path: Path
     reading = await read_configuration([str(tmp_path)])
     assert reading.usable
     assert reading.files == (str(tmp_path / "chat.yaml"),)
-    assert reading.certificates == (str(tmp_path / "ca.pem"),)
+    assert reading.watched == (str(tmp_path / "ca.pem"),)
     assert (reading.route_count, len(reading.servers)) == (1, 1)
     assembler = Assembler(reading.version)
     for piece in reading.pieces:

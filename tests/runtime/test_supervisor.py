@@ -220,7 +220,7 @@ async def test_a_renewed_certificate_is_read_again_by_all_workers(
     certificate.write_text("old")
     async with running(tmp_path, tls=ListenerTls(str(certificate), str(tmp_path / "tls.key"))):
         certificate.write_text("new")
-        await until(lambda: all(f"worker {worker}: certificates: they were read" in caplog.text for worker in (0, 1)))
+        await until(lambda: all(f"worker {worker}: they were read" in caplog.text for worker in (0, 1)))
 
 
 async def test_the_first_signal_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None:

@@ -18,6 +18,13 @@ async def watching(*patterns: Path, poll: float = 0.2) -> AsyncGenerator[Change,
     """Gives a function that waits for the next change."""
     watcher = Watcher([str(pattern) for pattern in patterns], poll=poll)
     await watcher.look()
+    async with following(watcher) as changed:
+        yield changed
+
+
+@asynccontextmanager
+async def following(watcher: Watcher) -> AsyncGenerator[Change, None]:
+    """Gives a function that waits for the next change that this watcher notices."""
     changes = watcher.changes()
 
     async def next_change() -> None:
@@ -158,6 +165,31 @@ async def test_a_named_file_is_watched_from_now_on(folder: Path, tmp_path: Path)
     assert not await watcher.look()
     secret.write_text("two")
     assert await watcher.look()
+
+
+async def test_the_swap_of_a_mounted_secret_is_noticed_by_the_files_that_were_named(tmp_path: Path) -> None:
+    mount = tmp_path / "prod" / "web"
+    for generation in ("..first", "..second", "..third"):
+        (mount / generation).mkdir(parents=True)
+        (mount / generation / "tls.crt").write_text(generation)
+    (mount / "..data").symlink_to("..first")
+    (mount / "tls.crt").symlink_to("..data/tls.crt")
+    watcher = Watcher((), poll=0.2)
+    watcher.watch_also([str(mount / "tls.crt")])
+    async with following(watcher) as changed:
+        for generation in ("..second", "..third"):
+            (mount / "..data_tmp").symlink_to(generation)
+            (mount / "..data_tmp").rename(mount / "..data")
+            await changed()
+
+
+async def test_a_named_file_is_noticed_when_it_appears_with_its_folder(tmp_path: Path) -> None:
+    watcher = Watcher((), poll=0.2)
+    watcher.watch_also([str(tmp_path / "prod" / "web" / "tls.crt")])
+    async with following(watcher) as changed:
+        (tmp_path / "prod" / "web").mkdir(parents=True)
+        (tmp_path / "prod" / "web" / "tls.crt").write_text("one")
+        await changed()
 
 
 async def test_naming_files_does_not_hide_a_change_in_a_watched_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.access.shared_table import SharedTable
 from proxy.config.settings_spec import Listener, Settings
 from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.processors import count_processors
@@ -27,7 +28,7 @@ def test_a_worker_that_lived_long_is_replaced_at_once_again() -> None:
 async def test_a_worker_that_cannot_begin_tells_why() -> None:
     settings = Settings(listeners=(Listener("127.0.0.1", 0),))
     _, rows = bind_all(settings.listeners, 2)
-    workers = Workers(settings, rows, [sys.executable, "-c", "raise SystemExit(3)"])
+    workers = Workers(settings, rows, SharedTable.create(2), [sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(WorkerFailedError, match=r"worker \d \(pid \d+\) ended with status 3"):
         await workers.start(Reading(version="v1"))
     await workers.stop()

@@ -1,0 +1,93 @@
+"""The small file in which the way of each canary outlives a restart."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+
+FILE = "canaries.json"
+LARGEST = 16 * 1024 * 1024  # bytes
+
+LOG = logging.getLogger("penstock.canary")
+
+
+class Phase(Enum):
+    """How far a canary has come; the values are the words of the file, of the admin API and of the metric."""
+
+    PROGRESSING = "Progressing"  # it goes through its steps
+    WATCHING = "Watching"  # it has no steps, and is judged at the share that the file gives it
+    FAILED = "Failed"
+    PROMOTED = "Promoted"
+    ABORTED = "Aborted"
+
+
+class SavedCanary(msgspec.Struct, frozen=True):
+    """What is kept of one canary: its plan's digest, its phase and step, its share in per cent, since when, and why.
+
+    `since` is unix time in seconds.
+    """
+
+    digest: str
+    phase: Phase
+    weight: float
+    step: int
+    since: float
+    reason: str = ""
+
+
+class CanaryStore:
+    """The file in a folder; without a folder nothing is kept. Its state: what it was told last."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = None if folder is None else folder / FILE
+        self._last: dict[str, SavedCanary] = {}
+        self._told = False
+
+    def load(self) -> dict[str, SavedCanary]:
+        """What was kept, by name. A file that cannot be read is told, and counts for nothing."""
+        if self._file is None:
+            return {}
+        try:
+            with self._file.open("rb") as file:
+                content = file.read(LARGEST)
+            self._last = msgspec.json.decode(content, type=dict[str, SavedCanary])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            LOG.error("%s cannot be read, canaries begin anew: %s", self._file, error)  # noqa: TRY400 - says it all
+        return dict(self._last)
+
+    def save(self, canaries: Mapping[str, SavedCanary]) -> None:
+        """Keep this in place of all that was. What cannot be written is told once, and lives on in memory."""
+        if self._file is None or canaries == self._last:
+            return
+        try:
+            write_atomically(self._file, msgspec.json.format(msgspec.json.encode(canaries), indent=2))
+        except OSError as error:
+            if not self._told:
+                LOG.error("%s cannot be written, a restart forgets canaries: %s", self._file, error)  # noqa: TRY400
+            self._told = True
+            return
+        self._last = dict(canaries)
+        self._told = False
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write a file that nobody ever sees in part, and that only its owner may read. Raises OSError."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # it makes the file with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as temporary:
+            temporary.write(content)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
