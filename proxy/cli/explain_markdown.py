@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from proxy.cli.explain_text import overview, route_lines, server_lines, target_count, target_words, terms
+from proxy.cli.explain_text import overview, route_lines, server_lines, target_count, target_words, terms, trial_lines
 from proxy.routing.description import Description, RouteDescription, RuleDescription
 from proxy.telemetry.safe_text import escape_message
 
@@ -58,11 +58,11 @@ def _rule(place: int, rule: RuleDescription) -> Iterator[str]:
     for number, (role, target) in enumerate(roles, 1):
         weight = "" if target.weight is None else f" (weight: {target.weight})"
         more = escaped(target_words(target).removeprefix(target.server))
-        yield f"{number}. {role}**{escaped(target.server)}**{more}{weight}"
+        copies = f", {rule.shadow_copies}" if target is rule.shadow and rule.shadow_copies is not None else ""
+        yield f"{number}. {role}**{escaped(target.server)}**{more}{weight}{copies}"
     yield ""
     yield from _items(terms(rule))
-    if rule.analysis is not None:
-        yield from _items([f"canary analysis: {rule.analysis} (not enforced)"])
+    yield from _items(trial_lines(rule))
 
 
 def _conditions(rule: RuleDescription) -> Iterator[str]:

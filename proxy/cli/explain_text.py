@@ -1,6 +1,7 @@
 """A described configuration on a terminal: tables for the whole, and lines for each part."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from proxy.cli.printing import Page, place_of
 from proxy.config.spec import Origin
@@ -82,7 +83,9 @@ def route_lines(route: RouteDescription) -> list[str]:
     lines += [f"adapters, sent under their own names: {listed(route.adapters)}"] if route.adapters else []
     lines += [] if route.models or route.adapters else ["models: any, or none"]
     lines += [f"priority: {route.priority}"] if route.priority else []
-    lines += [f"token limit: {route.token_limit} (not enforced)"] if route.token_limit else []
+    lines += [f"token limit: {route.token_limit}"] if route.token_limit else []
+    lines += [f"callers show {route.auth}"] if route.auth is not None else []
+    lines += [f"limit: {words}" for words in route.limits]
     if route.fallback:
         lines.append(f"fallback, after all rules of all routes: {listed(map(target_words, route.fallback))}")
     return lines
@@ -103,9 +106,16 @@ def rule_lines(rule: RuleDescription) -> list[str]:
     lines.append(f"→ {listed(map(target_words, rule.targets))}")
     lines += [f"fallback: {listed(map(target_words, rule.fallback))}"] if rule.fallback else []
     if rule.shadow is not None:
-        lines.append(f"shadow: {target_words(rule.shadow)}, at most {rule.shadow_in_flight} at once")
-    lines += [f"canary analysis: {rule.analysis} (not enforced)"] if rule.analysis is not None else []
-    return lines + terms(rule)
+        lines.append(f"shadow: {target_words(rule.shadow)}, {rule.shadow_copies}")
+    return lines + trial_lines(rule) + terms(rule)
+
+
+def trial_lines(rule: RuleDescription) -> list[str]:
+    """What is said of a split beside its shares."""
+    lines = []
+    if rule.canary is not None and len(rule.targets) > 1:
+        lines.append(f"canary {target_words(replace(rule.targets[1], share=None))}: {rule.canary}")
+    return lines + ([f"keeps {rule.sticky} on one side"] if rule.sticky is not None else [])
 
 
 def target_words(target: TargetDescription) -> str:
@@ -152,14 +162,23 @@ def server_lines(server: ServerDescription) -> list[str]:
     lines += [f"priority of {name}: {priority}" for name, priority in server.objectives.items()]
     lines += [f"prefill and decode apart: {server.disaggregation}"] if server.disaggregation is not None else []
     lines += [f"TLS: {server.tls}"] if server.tls is not None else []
-    lines += [f"asks for {words}" for words in server.asks_for]
-    return lines + ([f"not asked, 501: {server.refusal}"] if server.refusal is not None else [])
+    lines += [f"engines are shown {server.credential}"] if server.credential is not None else []
+    lines += _access_lines(server)
+    return lines
+
+
+def _access_lines(server: ServerDescription) -> list[str]:
+    lines = [f"callers show {server.auth}"] if server.auth is not None else []
+    lines += [f"limit: {words}" for words in server.limits]
+    lines += [f"at once: {server.queueing}"] if server.queueing is not None else []
+    return lines + ([f"listens on {server.listener}"] if server.listener is not None else [])
 
 
 def _endpoint_words(server: ServerDescription) -> list[str]:
     return [
         endpoint.address
         + (f" (weight {endpoint.weight})" if endpoint.weight != 1 else "")
+        + (f" (at most {endpoint.max_in_flight:,} at once)" if endpoint.max_in_flight is not None else "")
         + (f" [{wording.labels(endpoint.labels.items())}]" if endpoint.labels else "")
         for endpoint in server.endpoints
     ]

@@ -18,12 +18,18 @@ COMMANDS = {
     "coverage": "Tell which rules a set of requests reaches, or an access log.",
     "explain": "Tell in words what route files say.",
     "diff": "Tell what differs between two configurations, and which requests would go elsewhere.",
+    "get": "Tell how servers, routes and rewrites stand in what runs.",
+    "canary": "Tell how canaries do, and promote, abort or resume one.",
     "create": "Write a route file to begin with.",
     "convert": "Write route files of any kind as one native file.",
+    "keys": "Make, show and revoke API keys.",
     "schema": "Print the JSON Schema of route files and settings, for editors.",
     "demo": "Start simulated engines and the proxy before them, and show requests on their way.",
     "simulate": "Run a simulated vLLM or SGLang, to try things on.",
 }
+
+GROUPS = frozenset({"keys"})
+"""Commands that have commands below them."""
 
 
 class LateCommand(TyperCommand):
@@ -46,14 +52,24 @@ class LateGroup(TyperGroup):
         return LateCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
 
-def load_command(name: str) -> TyperCommand:
-    """Import a command: the module of its name in this package has a function of its name."""
-    function: Callable[..., None] = getattr(importlib.import_module(f"proxy.cli.{name}"), name)
+def load_command(name: str) -> TyperCommand | TyperGroup:
+    """Import a command: the module of its name in this package has a function of its name, or one for its group."""
+    function: Callable[..., Any] = getattr(importlib.import_module(f"proxy.cli.{name}"), name)
+    if name in GROUPS:
+        return load_group(function())
     command = typer.Typer(add_completion=False)
     command.command(name)(function)
     loaded = typer.main.get_command(command)
     if not isinstance(loaded, TyperCommand):
         raise TypeError(f"{name} is no single command")
+    return loaded
+
+
+def load_group(commands: typer.Typer) -> TyperGroup:
+    """Commands below a command."""
+    loaded = typer.main.get_command(commands)
+    if not isinstance(loaded, TyperGroup):
+        raise TypeError("these commands are no group")
     return loaded
 
 

@@ -137,6 +137,15 @@ def test_values_of_variables_are_written_which_is_told(folder: Path, monkeypatch
     assert "hunter2" not in result.stderr
 
 
+def test_a_key_of_an_engine_is_written_out_which_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a.yaml").write_text("servers: {a: {endpoints: [http://h], api_key: '${KEY}'}}")
+    monkeypatch.setenv("KEY", "hunter2")
+    result = run("a.yaml")
+    assert "    api_key: hunter2\n" in result.stdout
+    assert "environment variables (KEY): keep it as you keep those" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
 def test_a_path_that_is_not_there_is_told() -> None:
     result = run("none.yaml")
     assert (result.exit_code, result.stdout) == (1, "")

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from proxy.cli.decision_text import MOST_VERDICTS, decision_json, models, print_decision
 from proxy.cli.printing import Page, to_json
-from proxy.config.spec import Config, Exact, HeaderCondition, Match, ModelServer, Route, Rule, Shadow, Target
+from proxy.config.match_spec import Exact, HeaderCondition, Match
+from proxy.config.spec import Config, ModelServer, Route, Rule, Shadow, Target
 from proxy.routing.compiler import compile_table
 from proxy.routing.decision import Decision, SentModel, decide
 from proxy.routing.sample import SampleRequest, sample_of

@@ -47,6 +47,23 @@ def test_an_error_is_shown_with_its_line_and_a_caret_and_fails(folder: Path) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("api_key: sk-hunter2", "api_key: **********"),
+        (
+            "limits: [{requests: 0, redis: 'redis://me:hunter2@h'}]",
+            "limits: [{requests: 0, redis: 'redis://me:*******@h'}]",
+        ),
+    ],
+)
+def test_a_secret_in_the_line_of_a_problem_is_not_shown(folder: Path, line: str, shown: str) -> None:
+    (folder / "routes" / f"{len(line)}.yaml").write_text(GOOD.replace("    endpoints", f"    {line}\n    endpoints"))
+    output = run("routes")[1]
+    assert "hunter2" not in output
+    assert f" 3 |     {shown}\n" in output
+
+
 def test_a_suggestion_is_shown(folder: Path) -> None:
     (folder / "routes" / "a.yaml").write_text(GOOD.replace("endpoints", "endpoint"))
     assert "unknown key 'endpoint' (did you mean endpoints?)" in run("routes")[1]
