@@ -7,22 +7,8 @@ import timeit
 from collections.abc import Callable, Mapping
 
 from proxy.balancing.policy import Policy, make_policy
-from proxy.config.spec import (
-    Balance,
-    Config,
-    Contains,
-    Exact,
-    HeaderCondition,
-    Match,
-    ModelServer,
-    PathCondition,
-    Prefix,
-    Regex,
-    Route,
-    Rule,
-    Target,
-    ValueTest,
-)
+from proxy.config.match_spec import Contains, Exact, HeaderCondition, Match, PathCondition, Prefix, Regex, ValueTest
+from proxy.config.spec import Balance, Config, ModelServer, Route, Rule, Target
 from proxy.routing.compiler import compile_steps, compile_table
 from proxy.routing.split import Split
 

@@ -231,6 +231,7 @@ SETTINGS_MAPPINGS = {
     "listeners[].tls.": "listeners: [{{address: ':1', tls: {{{}}}}}]",
     "limits.": "limits: {{{}}}",
     "log.": "log: {{{}}}",
+    "redis.": "redis: {{url: 'redis://h', {}}}",
 }
 SERVER_MAPPINGS = {
     "": "servers: {{s: {{endpoints: [http://h], {}}}}}",
@@ -245,11 +246,13 @@ SERVER_MAPPINGS = {
     "disaggregation.": "servers: {{s: {{endpoints: [http://h], disaggregation: {{{}}}}}}}",
     "disaggregation.prefill.": "servers: {{s: {{endpoints: [http://h], disaggregation: {{prefill: {{{}}}}}}}}}",
     "disaggregation.decode.": "servers: {{s: {{endpoints: [http://h], disaggregation: {{decode: {{{}}}}}}}}}",
-    "auth.": "servers: {{s: {{endpoints: [http://h], auth: {{{}}}}}}}",
-    "auth.jwt.": "servers: {{s: {{endpoints: [http://h], auth: {{jwt: {{{}}}}}}}}}",
+    "auth.": f"servers: {{{{s: {{{{endpoints: [http://h], auth: {{{{keys: {ROOT}/README.md, {{}}}}}}}}}}}}}}",
+    "auth.jwt.": "servers: {{s: {{endpoints: [http://h], auth: {{jwt: {{jwks: 'https://h/keys', {}}}}}}}}}",
+    "limits[].": "servers: {{s: {{endpoints: [http://h], limits: [{{requests: 1, {}}}]}}}}",
     "listener.": "servers: {{s: {{endpoints: [http://h], listener: {{port: 1, {}}}}}}}",
     "credential.": "servers: {{s: {{endpoints: [http://h], credential: {{secret: a/b, key: k, {}}}}}}}",
 }
+CANARY = "routes: [{{{{name: r, rules: [{{{{canary: {{{{stable: s, canary: s, {}}}}}}}}}]}}}}]"
 ROUTE_MAPPINGS = {
     "": "routes: [{{name: r, rules: [{{targets: s}}], {}}}]",
     "token_limit.": "routes: [{{name: r, rules: [{{targets: s}}], token_limit: {{{}}}}}]",
@@ -257,9 +260,11 @@ ROUTE_MAPPINGS = {
     "rules[].targets[].": "routes: [{{name: r, rules: [{{targets: [{{server: s, {}}}]}}]}}]",
     "rules[].fallback[].": "routes: [{{name: r, rules: [{{targets: s, fallback: [{{server: s, {}}}]}}]}}]",
     "rules[].shadow.": "routes: [{{name: r, rules: [{{targets: s, shadow: {{server: s, {}}}}}]}}]",
-    "rules[].analysis.": (
-        "routes: [{{name: r, rules: [{{targets: [s, s], analysis: {{threshold: 1, interval: 1, {}}}}}]}}]"
-    ),
+    "rules[].canary.": CANARY.format("{}"),
+    "rules[].canary.split.": CANARY.format("split: {{stable: 90, {}}}"),
+    "rules[].canary.analysis.": CANARY.format("analysis: {{threshold: 1, interval: 1, {}}}"),
+    "rules[].canary.analysis.metrics.": CANARY.format("analysis: {{threshold: 1, interval: 1, metrics: {{{}}}}}"),
+    "rules[].sticky.": "routes: [{{name: r, rules: [{{targets: [s, s], sticky: {{{}}}}}]}}]",
     "fallback[].": "routes: [{{name: r, rules: [{{targets: s}}], fallback: [{{server: s, {}}}]}}]",
 }
 MATCH_MAPPINGS = {

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config.spec import Config, EndpointSpec, HeaderCondition, Match, ModelServer, Prefix, Route, Rule, Target
+from proxy.config.match_spec import HeaderCondition, Match, Prefix
+from proxy.config.spec import Config, EndpointSpec, ModelServer, Route, Rule, Target
 from proxy.runtime.app import App
 from proxy.runtime.channel import (
     Applied,

@@ -153,7 +153,7 @@ async def test_a_renewed_certificate_is_shown_and_open_connections_stay(
         await client.head()
         await client.chunk()
         files.write(authority.issue_cert("localhost", "127.0.0.1"))
-        assert front.app.reload_certificates() == []
+        assert await front.app.reload_secrets() == []
         after = await serial(front.port, context)
         assert after != before
         rest = b""
@@ -162,7 +162,7 @@ async def test_a_renewed_certificate_is_shown_and_open_connections_stay(
         assert rest.endswith(b"data: [DONE]\n\n")
         assert (await client.ask(get("/ready"), "GET")).status == 200
     files.cert.write_text("half a certif")
-    failures = front.app.reload_certificates()
+    failures = await front.app.reload_secrets()
     assert len(failures) == 1
     assert str(files.cert) in failures[0]
     assert await serial(front.port, context) == after
