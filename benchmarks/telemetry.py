@@ -10,14 +10,11 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from proxy.access.rate_limit import RequestLimiter, Verdict
-from proxy.config.spec import RateLimit
 from proxy.forwarding.exchange import Attempt, Exchange
 from proxy.telemetry.access_log import JsonLines, TextLines
 from proxy.telemetry.line_writer import LineWriter
@@ -27,16 +24,6 @@ from proxy.upstream.retry import RetryBudget
 
 ROUNDS = 7
 CALLS = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenVerdict:
-    """What `Verdict` would be if nanoseconds did not count."""
-
-    admitted: bool
-    remaining: int
-    reset: float
-    retry_after: float
 
 
 def exchange(number: int) -> Exchange:
@@ -99,8 +86,6 @@ def main() -> None:
     """Print a line for each part."""
     exchanges = [exchange(number) for number in range(2000)]
     text = TextLines(time.time)
-    admit = RequestLimiter(RateLimit(1e6, 1000)).admit
-    refuse = RequestLimiter(RateLimit(0.001, 1)).admit
     budget = RetryBudget()
     memo = FieldMemo()
     parts: list[tuple[str, Callable[[Exchange], object]]] = [
@@ -108,13 +93,9 @@ def main() -> None:
         ("access log: text line", text.line),
         ("access log: JSON line", JsonLines(time.time).line),
         ("access log: append and its share of flush", written(LineWriter(os.devnull), text.line(exchanges[0]))),
-        ("rate limit: admitted", lambda _: admit()),
-        ("rate limit: refused", lambda _: refuse()),
         ("retry budget: deposit", lambda _: budget.deposit()),
         ("why: a field by the memo", lambda item: memo[item.client]),
         ("why: a field escaped anew", lambda item: escape_field(item.client, 256)),
-        ("why: a verdict as a tuple", lambda _: Verdict(True, 1, 1.0, 0.0)),
-        ("why: a verdict as a frozen dataclass", lambda _: FrozenVerdict(True, 1, 1.0, 0.0)),
     ]
     for name, call in parts:
         print(f"{name:45} {measure(call, exchanges):7.0f} ns")

@@ -78,9 +78,16 @@ NOBODY = Caller()
 
 
 def united(identities: list[Identity]) -> Identity | None:
-    """The first of those that are known from one request, for whom the others' sources vouch as well."""
+    """The first of those that are known from one request, for whom the others' sources vouch as well.
+
+    A model must be one that each of them may use: a key that stands in two files has the models of both.
+    """
     if len(identities) < 2:
         return identities[0] if identities else None
     first, *others = identities
     expires = min(identity.expires for identity in identities)
-    return replace(first, also=tuple(identity.source for identity in others), expires=expires)
+    found = replace(first, also=tuple(identity.source for identity in others), expires=expires)
+    tests = [identity.permits for identity in identities if identity.permits is not None]
+    if tests:
+        object.__setattr__(found, "permits", tests[0] if len(tests) == 1 else lambda model: all(t(model) for t in tests))
+    return found

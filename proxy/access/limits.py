@@ -63,13 +63,19 @@ class Limits:
         self._buckets: WeakValueDictionary[str, Bucket] = WeakValueDictionary()
 
     def prepare(self, scoped: Sequence[ScopedLimit]) -> PreparedLimits:
-        """Make limits ready. The same limit of the same scope has the same bucket, before a reload and after it."""
+        """Make limits ready. The same limit of the same scope has the same bucket, before a reload and after it.
+
+        Raises what `stores` raises for a Redis that it cannot make a store of: now, not at the first request.
+        """
         local: list[Quota] = []
         shared: dict[Redis, list[Quota]] = {}
         for one in dict.fromkeys(scoped):
             redis = one.limit.redis or self._redis
             held = local if redis is None or self._stores is None else shared.setdefault(redis, [])
             held.append(Quota(one, self._bucket))
+        if self._stores is not None:
+            for redis in shared:
+                self._stores(redis)
         groups = tuple(
             SharedGroup(redis, tuple(quotas), PreparedLimits(tuple(quotas))) for redis, quotas in shared.items()
         )
@@ -147,7 +153,7 @@ class Limits:
                 self.admit(group.on_this_host, subject, input_tokens, ticket)
             case Fail.CLOSED:
                 raise RequestError(
-                    503, "the store of the rate limits is away", kind="api_error", code="limits_unavailable"
+                    503, "the store of the rate limits is away", kind="server_error", code="limits_unavailable"
                 )
 
     def _bucket(self, key: str, limit: Limit) -> Bucket:

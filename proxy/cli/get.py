@@ -11,9 +11,9 @@ import msgspec
 import typer
 import yaml
 
-from proxy.cli.admin_client import admin_address, ask, decoded
+from proxy.cli.admin_client import AdminAddress, admin_address, ask, decoded
 from proxy.cli.printing import Page, fail, print_json
-from proxy.runtime.resources import Resource, Resources
+from proxy.runtime.resources import Condition, Resource
 
 NOTHING = "-"
 
@@ -36,6 +36,24 @@ class Output(StrEnum):
     WIDE = "wide"
     YAML = "yaml"
     JSON = "json"
+
+
+class Servers(msgspec.Struct, frozen=True):
+    """All servers, as the admin API lists them."""
+
+    servers: list[Resource]
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """All routes."""
+
+    routes: list[Resource]
+
+
+class Rewrites(msgspec.Struct, frozen=True):
+    """All rewrites."""
+
+    rewrites: list[Resource]
 
 
 class Column(NamedTuple):
@@ -67,7 +85,7 @@ def get(
     Exit status: 0; 1 when nobody answers there, or nothing has this name; 2 when the command is not understood.
     """
     address = admin_address(admin, config)
-    listed = listing_of(kind, decoded(ask(address, "GET", f"/{kind}"), Resources, address))
+    listed = listing(kind, address)
     found = listed if name is None else named(kind, name, listed)
     match output:
         case Output.JSON:
@@ -84,15 +102,16 @@ def get(
 # --- which ------------------------------------------------------------------------------------------------------------
 
 
-def listing_of(kind: Kind, resources: Resources) -> list[Resource]:
-    """The resources of a kind."""
+def listing(kind: Kind, address: AdminAddress) -> list[Resource]:
+    """All of a kind, as what runs lists them. Leaves with 1 where nothing does."""
+    body = ask(address, "GET", f"/{kind}")
     match kind:
         case Kind.SERVERS:
-            return resources.servers
+            return decoded(body, Servers, address).servers
         case Kind.ROUTES:
-            return resources.routes
+            return decoded(body, Routes, address).routes
         case Kind.REWRITES:
-            return resources.rewrites
+            return decoded(body, Rewrites, address).rewrites
 
 
 def named(kind: Kind, name: str, listed: Sequence[Resource]) -> list[Resource]:
@@ -188,17 +207,25 @@ def age(created: str, now: datetime) -> str:
 
 
 def complaints_of(resources: Sequence[Resource]) -> Iterable[str]:
-    """What does not hold, each once for all resources of which it does not. What Ready says is its causes' to say."""
+    """What does not hold, each once for all resources of which it does not."""
     said: dict[tuple[str, str], list[str]] = {}
     for resource in resources:
-        false = [condition for condition in resource.status.conditions if condition.status == "False"]
-        causes = {condition.message for condition in false if condition.type != "Ready"}
-        for condition in false:
-            if condition.type != "Ready" or condition.message not in causes:
-                key = f"{condition.type}=False ({condition.reason})", condition.message
-                said.setdefault(key, []).append(resource.name)
-    for (condition, message), names in said.items():
-        yield f"{several(names, len(resources))}: {condition}" + (f": {message}" if message else "")
+        for condition in told(resource):
+            key = f"{condition.type}=False ({condition.reason})", condition.message
+            said.setdefault(key, []).append(resource.name)
+    for (reason, message), names in said.items():
+        yield f"{several(names, len(resources))}: {reason}" + (f": {message}" if message else "")
+
+
+def told(resource: Resource) -> list[Condition]:
+    """The conditions that do not hold, without what follows from another one."""
+    false = {condition.type: condition for condition in resource.status.conditions if condition.status == "False"}
+    if "ResolvedRefs" in false:
+        false.pop("EndpointsAvailable", None)
+    ready = false.get("Ready")
+    if ready is not None and any(each is not ready and each.reason == ready.reason for each in false.values()):
+        del false["Ready"]
+    return list(false.values())
 
 
 def several(names: Sequence[str], of: int) -> str:

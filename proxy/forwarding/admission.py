@@ -3,14 +3,14 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from proxy.access.identity import Identity
-from proxy.access.limits import Limits, PreparedLimits
+from proxy.access.limits import Limits, PreparedLimits, SharedGroup
 from proxy.access.quota import ScopedLimit, Subject
 from proxy.access.ticket import Ticket
 from proxy.config.access_spec import Counted, Limit, Redis
 from proxy.config.spec import Config, ModelServer, Route, TokenLimit
 
 MOST_CALLERS = 50_000
-"""Callers whose limits are kept ready."""
+"""Callers whose limits are kept ready, each with those of a route."""
 
 
 class Admission:
@@ -23,7 +23,7 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._by_caller: dict[int, tuple[Identity, PreparedLimits]] = {}
+        self._by_caller: dict[tuple[int, str], tuple[Identity, PreparedLimits]] = {}
         self.active = False
         self.of_route: dict[str, PreparedLimits] = {}
         self.of_server: dict[str, PreparedLimits] = {}
@@ -40,34 +40,44 @@ class Admission:
                 yield
         self.active = bool(self.of_server or self.of_route)
 
-    def of_caller(self, identity: Identity) -> PreparedLimits:
-        """The limits of a key, found by the object: to hash or to compare all that it says costs 2 us."""
-        found, prepared = self._by_caller.get(id(identity), (None, None))
-        if found is identity and prepared is not None:
-            return prepared
+    def of_call(self, identity: Identity | None, route: str) -> PreparedLimits | None:
+        """The limits of a key and those of a route, the key's first; None where there are none.
+
+        The identity is found by the object: to hash or to compare all that it says costs 2 us.
+        """
+        if identity is None or not identity.limits:
+            return self.of_route.get(route)
+        found = self._by_caller.get((id(identity), route))
+        if found is not None and found[0] is identity:
+            return found[1]
         if len(self._by_caller) >= MOST_CALLERS:
             self._by_caller.clear()
         scope = f"{identity.method}/{identity.id}"
         prepared = self._limits.prepare([ScopedLimit(limit, scope) for limit in identity.limits])
-        self._by_caller[id(identity)] = identity, prepared
+        if (of_route := self.of_route.get(route)) is not None:
+            prepared = joined(prepared, of_route)
+        self._by_caller[id(identity), route] = identity, prepared
         return prepared
 
-    async def admit(
-        self, prepared: PreparedLimits, subject: Subject, input_tokens: int, earlier: Ticket | None
-    ) -> Ticket:
-        """Take what these limits ask for: RequestError (429, or 503 where a store is away).
+    def admit(self, prepared: PreparedLimits, subject: Subject, input_tokens: int) -> Ticket:
+        """Take what limits of this host alone ask for: RequestError (429)."""
+        return self._limits.admit(prepared, subject, input_tokens)
 
-        Those of this host are asked first: what they refuse costs no round trip. What an `earlier` ticket holds stays.
-        """
-        start = 0 if earlier is None else len(earlier.taken)
-        ticket = self._limits.admit(prepared, subject, input_tokens, earlier)
-        if prepared.shared:
-            try:
-                await self._limits.admit_shared(prepared, subject, input_tokens, ticket)
-            except BaseException:
-                ticket.give_back(start)
-                raise
-        return ticket
+    async def admit_shared(self, prepared: PreparedLimits, subject: Subject, input_tokens: int) -> Ticket:
+        """Take what limits ask for that other hosts share as well: RequestError (429, or 503 where a store is away)."""
+        return await self._limits.admit_shared(prepared, subject, input_tokens)
+
+
+def joined(first: PreparedLimits, second: PreparedLimits) -> PreparedLimits:
+    """Both as one, so that a Redis that both are kept in is asked once."""
+    groups = {group.redis: group for group in first.shared}
+    for group in second.shared:
+        before = groups.get(group.redis)
+        quotas = group.quotas if before is None else (*before.quotas, *group.quotas)
+        groups[group.redis] = SharedGroup(group.redis, quotas, PreparedLimits(quotas))
+    return PreparedLimits(
+        (*first.local, *second.local), tuple(groups.values()), first.needs_usage or second.needs_usage
+    )
 
 
 def server_limits(name: str, server: ModelServer) -> list[ScopedLimit]:

@@ -111,7 +111,7 @@ class Call:
 
     def ask_for_usage(self, toll: Toll) -> None:
         """Let a stream end with its usage; the chunk that tells it is kept from a client that did not ask."""
-        if toll.hides or not self.facts.json:
+        if toll.hides or not self.facts.asks_for_stream:
             return
         pieces = with_usage(self.body, self.facts.path)
         if pieces is not None:

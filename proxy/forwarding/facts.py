@@ -64,6 +64,12 @@ class Facts:
             return None
         return as_text(self._peek.value(self._peeked, keys[0]), keys[1:])
 
+    @property
+    def asks_for_stream(self) -> bool:
+        """Whether the JSON body has a `stream` that an engine could take for true."""
+        stream: object = None if self._peeked is None else self._peek.stream(self._peeked)
+        return stream is not None and stream is not False
+
     def _fields(self) -> dict[bytes, bytes]:
         headers = self._headers
         if headers is None:

@@ -128,9 +128,8 @@ class Journey:
             return None
         self.alters = bool(restores) or (toll is not None and toll.hides)
         said = head.said
-        coded = any(name == b"content-encoding" and value.lower() != b"identity" for name, _, value in said.fields)
-        meter = toll.meter(said.content_type, coded=coded) if toll is not None and counts else None
-        if not (restores and asked and sent and can_restore(said.content_type, coded)):
+        meter = toll.meter(said.content_type, coded=said.coded) if toll is not None and counts else None
+        if not (restores and asked and sent and can_restore(said.content_type, said.coded)):
             return meter
         restorer = ModelRestorer(sent, asked)
         return restorer if meter is None else Chain((meter, restorer))

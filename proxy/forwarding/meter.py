@@ -173,6 +173,8 @@ def meter_for(content_type: bytes, coded: bool, clock: Clock, *, hide: bool = Fa
     """The meter for an answer of this type; None for what cannot be read: compressed answers, audio, images."""
     if coded:
         return None
+    if content_type == b"application/json":
+        return AnswerMeter(clock)
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"text/event-stream":
         return StreamMeter(clock, hide=hide)

@@ -10,15 +10,15 @@ Body = bytes | bytearray
 
 
 class Peek:
-    """Decodes `model` and the fields that conditions name. Compiled once for each routing table.
+    """Decodes `model`, `stream` and the fields that conditions name. Compiled once for each routing table.
 
     msgspec skips what is not named: 37 µs for a body of 126 KB, where loading all of it costs orjson 143 µs.
     """
 
-    __slots__ = ("_decoder", "_names", "model")
+    __slots__ = ("_decoder", "_names", "model", "stream")
 
     def __init__(self, fields: Iterable[str] = ()) -> None:
-        names = ["model", *sorted(set(fields) - {"model"})]
+        names = ["model", "stream", *sorted(set(fields) - {"model", "stream"})]
         struct = msgspec.defstruct(
             "Peeked",
             [(f"f{index}", Any, None) for index in range(len(names))],
@@ -27,6 +27,7 @@ class Peek:
         )
         self._decoder = msgspec.json.Decoder(struct)
         self.model: Callable[[object], Any] = attrgetter("f0")
+        self.stream: Callable[[object], Any] = attrgetter("f1")
         self._names = {name: f"f{index}" for index, name in enumerate(names)}
 
     def decode(self, body: Body) -> object | None:

@@ -1,13 +1,13 @@
 """What one call takes of limits, and the count of its tokens with which they are settled."""
 
 import time
+from collections.abc import Awaitable
 
 from proxy.access.identity import Identity
 from proxy.access.limits import PreparedLimits
 from proxy.access.quota import Subject
 from proxy.access.ticket import Ticket, tightest
 from proxy.downstream.assembly import Request
-from proxy.errors import RequestError
 from proxy.forwarding.admission import Admission
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.facts import Facts
@@ -27,13 +27,13 @@ class Toll:
         "_estimate",
         "_exchange",
         "_facts",
-        "_failed",
         "_identity",
         "_meter",
         "_request",
         "_server_ticket",
         "_subject",
         "_ticket",
+        "_tries",
         "counts",
         "hides",
     )
@@ -59,78 +59,96 @@ class Toll:
         self._ticket: Ticket | None = None
         self._server_ticket: Ticket | None = None
         self._meter: Meter | None = None
-        self._failed = False
+        self._tries = 0
         self.counts = counts
         self.hides = False
 
     @property
     def head_lines(self) -> bytes:
         """How the limits stand, as lines of the answer's head."""
-        held = [ticket for ticket in (self._ticket, self._server_ticket) if ticket is not None]
-        if len(held) == 1:
-            return held[0].headers
-        return tightest([taking for ticket in held for taking in ticket.taken])
+        ticket, server = self._ticket, self._server_ticket
+        if ticket is None or server is None:
+            held = ticket or server
+            return b"" if held is None else held.headers
+        return tightest([*ticket.taken, *server.taken])
 
-    async def enter(self, route: str) -> None:
-        """Take what the caller's limits and the route's ask for. Raises RequestError, and has taken nothing then."""
-        prepared = [self._admission.of_route.get(route)]
-        if self._identity is not None and self._identity.limits:
-            prepared.insert(0, self._admission.of_caller(self._identity))
-        try:
-            for limits in prepared:
-                if limits is not None:
-                    self._ticket = await self._take(limits, self._ticket)
-        except RequestError:
-            self.leave(asked=False)
-            raise
+    def enter(self, route: str) -> Awaitable[None] | None:
+        """Take what the caller's limits and the route's ask for: done when what this returns, if anything, is done.
+
+        Raises RequestError, and has taken nothing then.
+        """
+        limits = self._admission.of_call(self._identity, route)
+        if limits is None:
+            return None
+        self.counts = self.counts or limits.needs_usage
+        if limits.shared:
+            return self._enter_shared(limits)
+        self._ticket = self._admission.admit(limits, self._subject, self._tokens(limits))
+        return None
+
+    def limits(self, server: str) -> bool:
+        """Whether a server has limits, so that `enter_server` and `leave_server` are due."""
+        return server in self._admission.of_server
+
+    def enter_server(self, server: str) -> Awaitable[None] | None:
+        """Take what this server's limits ask for, as `enter` does; given back or settled by `leave_server`."""
+        limits = self._admission.of_server[server]
+        self._tries = len(self._exchange.attempts)
+        self.counts = self.counts or limits.needs_usage
+        if limits.shared:
+            return self._enter_shared_server(limits)
+        self._server_ticket = self._admission.admit(limits, self._subject, self._tokens(limits))
+        return None
 
     async def take(self, server: str) -> Ticket | None:
-        """Take what a server's limits ask for: None where it has none. Raises RequestError."""
+        """Take for a copy of the call what a server's limits ask for: None where it has none. Raises RequestError."""
         limits = self._admission.of_server.get(server)
-        return None if limits is None else await self._take(limits, None)
+        if limits is None:
+            return None
+        return await self._admission.admit_shared(limits, self._subject, self._tokens(limits))
 
-    async def enter_server(self, server: str) -> None:
-        """Take what this server's limits ask for; given back or settled by `leave_server`. Raises RequestError."""
-        self._server_ticket = await self.take(server)
-
-    def leave_server(self, *, asked: bool, failed: bool) -> None:
-        """The call is through with a server: `asked` says that an engine was, `failed` that it brought no answer."""
+    def leave_server(self, *, failed: bool) -> None:
+        """The call is through with a server whose limits it has taken from; `failed` where that brought no answer."""
         self._note_usage()
-        self._failed = failed
         ticket, self._server_ticket = self._server_ticket, None
         if ticket is not None:
-            self._settle(ticket, asked=asked)
+            self._settle(ticket, asked=len(self._exchange.attempts) > self._tries, failed=failed)
 
-    def leave(self, *, asked: bool) -> None:
-        """The call is over."""
+    def leave(self, *, failed: bool) -> None:
+        """The call is over; `failed` where no engine brought an answer."""
+        self._note_usage()
         ticket, self._ticket = self._ticket, None
         if ticket is not None:
-            self._settle(ticket, asked=asked)
+            self._settle(ticket, asked=bool(self._exchange.attempts), failed=failed)
 
     def meter(self, content_type: bytes, *, coded: bool) -> Meter | None:
         """What counts this answer's tokens; None where nothing in it can be counted."""
         self._meter = meter_for(content_type, coded, time.perf_counter, hide=self.hides)
         return self._meter
 
-    async def _take(self, limits: PreparedLimits, earlier: Ticket | None) -> Ticket:
+    async def _enter_shared(self, limits: PreparedLimits) -> None:
+        self._ticket = await self._admission.admit_shared(limits, self._subject, self._tokens(limits))
+
+    async def _enter_shared_server(self, limits: PreparedLimits) -> None:
+        self._server_ticket = await self._admission.admit_shared(limits, self._subject, self._tokens(limits))
+
+    def _tokens(self, limits: PreparedLimits) -> int:
+        """The estimate of the prompt's tokens, made once and only where tokens are limited."""
+        if not limits.needs_usage:
+            return 0
         if self._estimate is None:
-            self._estimate = self._estimated() if limits.needs_usage else None
-        ticket = await self._admission.admit(limits, self._subject, self._estimate or 0, earlier)
-        self.counts = self.counts or ticket.needs_usage
-        return ticket
+            request = self._request
+            self._estimate = estimate(request.body, self._facts.path, request.head.said.content_type)
+        return self._estimate
 
-    def _estimated(self) -> int:
-        request = self._request
-        return estimate(request.body, self._facts.path, request.head.said.content_type)
-
-    def _settle(self, ticket: Ticket, *, asked: bool) -> None:
+    def _settle(self, ticket: Ticket, *, asked: bool, failed: bool) -> None:
         """An error of the engine's costs no tokens. The estimate stands where nothing tells better: the client left
         before the answer came, or the engine compressed it.
         """
         exchange = self._exchange
         if not asked:
             ticket.refund()
-        elif self._failed or exchange.status >= 400:
+        elif failed or exchange.status >= 400:
             ticket.settle(0, 0)
         else:
             ticket.settle(exchange.input_tokens, exchange.output_tokens or 0)

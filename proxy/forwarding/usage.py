@@ -111,7 +111,10 @@ def figures(usage: Figures) -> Told | None:
     Only Anthropic's `input_tokens` leave out what a cache has given, so here it is added:
     https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching
     """
-    prompt, output = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    prompt, output = usage.prompt_tokens, usage.completion_tokens
+    if type(prompt) is int and type(output) is int and 0 <= prompt <= _MOST and 0 <= output <= _MOST:
+        return Told(prompt, output, _cached(usage.prompt_tokens_details))
+    prompt, output = _count(prompt), _count(output)
     if prompt is not None or output is not None:
         return Told(prompt, output, _cached(usage.prompt_tokens_details))
     prompt, output = _count(usage.input_tokens), _count(usage.output_tokens)

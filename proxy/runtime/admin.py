@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from aiolimiter import AsyncLimiter
 from prometheus_client import CONTENT_TYPE_LATEST
 from yarl import URL
 
@@ -25,6 +26,9 @@ from proxy.runtime.status import Status, problem_status
 from proxy.telemetry.exposition import ControlFacts, render
 from proxy.telemetry.report import WorkerReport
 from proxy.tls import listener_context, reload_certificate
+
+MOST_RELOADS = 5
+"""In a second; those beyond it wait their turn."""
 
 FOR_MACHINES = frozenset({"/metrics", "/health", "/ready"})
 
@@ -83,10 +87,11 @@ def build(control: ControlPlane, address: Listener) -> web.Application:
 
 
 class Admin:
-    """The handlers."""
+    """The handlers. Its state: how many reloads were asked for of late, since each of them starts a process."""
 
     def __init__(self, control: ControlPlane) -> None:
         self._control = control
+        self._reloads = AsyncLimiter(MOST_RELOADS, 1.0)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Everything that Prometheus scrapes."""
@@ -114,7 +119,8 @@ class Admin:
 
     async def reload(self, _request: web.Request) -> web.Response:
         """Read the configuration again: 200 where what lies in the files is now in force, 422 where it cannot be."""
-        outcome = await self._control.reload()
+        async with self._reloads:
+            outcome = await self._control.reload()
         facts = self._control.facts()
         answer = {
             "outcome": outcome.value,

@@ -213,6 +213,7 @@ class App:
             endpoints=endpoints,
             metrics=self._metrics.snapshot(),
             canaries=self._evidence.counters(),
+            local_rows=self._table.overflowed,
         )
 
     def _is_draining(self) -> bool:

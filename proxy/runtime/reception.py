@@ -5,7 +5,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -35,6 +35,9 @@ _MODELS = b"/v1/models"
 
 ANSWERED_HERE = frozenset({b"/metrics", b"/health", b"/ready", _MODELS})
 """Paths that never reach an engine; the metrics only at model servers' own ports."""
+
+_STRANGER: Mapping[str, object] = {}
+"""What conditions see under `user` of somebody unknown, where those who are known may be preferred to them."""
 
 
 class Reception:
@@ -130,7 +133,7 @@ class Reception:
         lines = RequestLines(head, downstream, number)
         exchange.request_id = lines.request_id.decode("latin-1")
         identity = caller.identity
-        facts = Facts(request, snapshot.peek, None if identity is None else identity.data)
+        facts = Facts(request, snapshot.peek, self._user(identity))
         exchange.model = facts.model
         if identity is not None and identity.permits is not None:
             permit_model(identity, facts.model)
@@ -149,6 +152,15 @@ class Reception:
                 snapshot.admission, request, facts, exchange, identity, address=address, counts=match.timed
             )
         return call
+
+    def _user(self, identity: Identity | None) -> Mapping[str, object] | None:
+        """What conditions see under `user`; None for what the body says there.
+
+        A body may not say what a credential is asked for, where it need not be shown.
+        """
+        if identity is not None:
+            return identity.data
+        return _STRANGER if self._authenticator.optional else None
 
     # --- what is answered here ---------------------------------------------------------------------------------------
 
@@ -228,9 +240,9 @@ def model_list(cards: Sequence[bytes]) -> bytes:
 
 def _was_for_us(caller: Caller) -> bool:
     """Whether what was shown told us who calls, or was meant to: an engine has no business with it."""
-    if caller.identity is not None:
-        return caller.identity.method != CERTIFICATE
-    return caller.fault is not None and caller.fault.ours
+    if caller.fault is not None:
+        return caller.fault.ours
+    return caller.identity is not None and caller.identity.method != CERTIFICATE
 
 
 def _no_route(facts: Facts, request: Request) -> RequestError:

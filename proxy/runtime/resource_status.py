@@ -1,7 +1,8 @@
 """The rules by which a server, a route or a rewrite has a phase and conditions: from facts to findings, without time.
 
-- A server is Failed where no file defines it, its own port is not open, or the engines' key cannot be read and none was
-  before; Ready where at least one of its endpoints is available; else Pending.
+- A server is Failed where no file defines it, its own port is not open for it, or its engines' key cannot be read; Ready
+  where at least one of its endpoints is available; else Pending. A key or a certificate that cannot be read now, while an
+  earlier one serves on, is a condition that does not hold, and leaves the phase alone.
 - A server is served where one of its endpoints is available and nothing keeps requests from it. A port of its own that
   fails is no matter of the routes that lead to it.
 - A route is Active where a server is served that it can lead to: by an enabled rule with a weight above 0, or as a
@@ -70,8 +71,9 @@ def judge_server(server: ServerFacts, view: ServerView, sync: Sync) -> Verdict:
     resolved = _resolved(server)
     credential = _credential(server, view.problem)
     listening = _listening(server, view.service)
+    certificate = _certificate(view.service)
     endpoints = _available(server, view.endpoints)
-    needed = [each for each in (resolved, credential, listening, endpoints) if each is not None]
+    needed = [each for each in (resolved, credential, listening, certificate, endpoints) if each is not None]
     lacking = [each for each in needed if not each.holds and each.reason != KEPT]
     if not lacking:
         phase = ResourcePhase.READY
@@ -101,14 +103,23 @@ def _credential(server: ServerFacts, problem: ServerProblem | None) -> Finding |
 
 
 def _listening(server: ServerFacts, service: ServiceStatus | None) -> Finding | None:
-    """Of a server with a port of its own; None of any other. A certificate that was kept is told and shown on."""
+    """Of a server with a port of its own; None of any other."""
     if server.port is None:
         return None
     if service is None:
         return Finding("Listening", False, "NotTried", f"port {server.port} has not been opened yet")
     if service.state != LISTENING:
         return Finding("Listening", False, "NotListening", service.message)
-    return Finding("Listening", True, KEPT if service.message else "Listening", service.message)
+    return Finding("Listening", True, "Listening")
+
+
+def _certificate(service: ServiceStatus | None) -> Finding | None:
+    """Of a server whose own port is open with a certificate; one that cannot be read again is shown on."""
+    if service is None or service.state != LISTENING or not any(url.startswith("https:") for url in service.urls):
+        return None
+    if service.message:
+        return Finding("CertificateResolved", False, KEPT, service.message)
+    return Finding("CertificateResolved", True, "CertificateResolved")
 
 
 def _available(server: ServerFacts, endpoints: Endpoints) -> Finding:

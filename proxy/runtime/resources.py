@@ -1,20 +1,15 @@
 """Servers, routes and rewrites as the admin API lists them: by their documents' names, with their documents' status."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
-from proxy.errors import Problem
-from proxy.runtime.canary_status import CanaryStatus
-from proxy.runtime.resource_facts import Identity, ResourceFacts, RewriteFacts, RouteFacts, ServerFacts
-from proxy.runtime.resource_status import Verdict, judge_rewrite, judge_route, judge_server
-from proxy.runtime.resource_views import NOTHING_SEEN, ServerView, Sync, server_views, sync_of
-from proxy.runtime.service_plan import ServiceStatus
+from proxy.runtime.outlook import Outlook, World, rewrite_key, route_key, server_key
+from proxy.runtime.resource_facts import Identity, RewriteFacts, RouteFacts, ServerFacts
+from proxy.runtime.resource_status import Verdict
+from proxy.runtime.resource_views import ServerView
 from proxy.runtime.status_keeper import Key, StatusKeeper
-from proxy.telemetry.report import WorkerReport
 
 # The years 1 to 9999, in unix seconds; a file may name a time of the first or the last day in another zone.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800.0, 253_402_300_799.0
@@ -80,57 +75,36 @@ class Resources(msgspec.Struct, frozen=True):
     rewrites: list[Resource] = []
 
 
-class World(NamedTuple):
-    """What is going on: as workers report it, as the supervisor knows it, and as the files were read last.
+class Listing:
+    """Lists resources as they stand. Its state: the keys that it has come by, and times as they are spelled."""
 
-    `listeners` are URLs of the proxy's own, `machine` is what others call it.
-    """
-
-    reports: Sequence[WorkerReport] = ()
-    services: Sequence[ServiceStatus] = ()
-    canaries: Sequence[CanaryStatus] = ()
-    problems: Sequence[Problem] = ()
-    successful: bool = True
-    listeners: Sequence[str] = ()
-    machine: str = "localhost"
-
-
-def list_resources(facts: ResourceFacts, world: World, keeper: StatusKeeper, now: float) -> Resources:
-    """All resources as they stand. `keeper` says since when, and takes notice of what has changed until `now`."""
-    listing = _Listing(facts, world, keeper, now)
-    resources = Resources(
-        [listing.server(server) for server in facts.servers],
-        [listing.route(route) for route in facts.routes],
-        [listing.rewrite(rewrite) for rewrite in facts.rewrites],
-    )
-    keeper.keep_only(listing.keys)
-    return resources
-
-
-class _Listing:
-    """One listing. Its state: the keys that it has come by."""
-
-    def __init__(self, facts: ResourceFacts, world: World, keeper: StatusKeeper, now: float) -> None:
+    def __init__(self, outlook: Outlook, keeper: StatusKeeper, now: float) -> None:
         self.keys: list[Key] = []
-        self._world = world
+        self._outlook = outlook
         self._keeper = keeper
         self._now = now
-        self._sync: Sync = sync_of(world.problems, successful=world.successful)
-        self._views = server_views(world.reports, world.services)
-        self._missing = frozenset(server.identity.name for server in facts.servers if server.missing)
-        self._canaries: dict[str, list[CanaryStatus]] = {}
-        for canary in world.canaries:
-            self._canaries.setdefault(canary.route, []).append(canary)
+        self._spelled: dict[float, str] = {}
+
+    def all(self) -> Resources:
+        """All of them. The keeper takes notice of what has changed until now, and forgets what there is no more."""
+        facts = self._outlook.facts
+        resources = Resources(
+            [self.server(server) for server in facts.servers],
+            [self.route(route) for route in facts.routes],
+            [self.rewrite(rewrite) for rewrite in facts.rewrites],
+        )
+        self._keeper.keep_only(self.keys)
+        return resources
 
     def server(self, server: ServerFacts) -> Resource:
         """A server with its status."""
-        view = self._views.get(server.identity.name, NOTHING_SEEN)
-        verdict = judge_server(server, view, self._sync)
-        metadata, conditions = self._dated("servers", server.identity, verdict)
+        view = self._outlook.view(server)
+        verdict = self._outlook.server(server)
+        metadata, conditions = self._dated(server_key(server.identity), server.identity, verdict)
         status = ResourceStatus(
             phase=verdict.phase,
             conditions=conditions,
-            service_endpoint=service_endpoint(server, view, self._world),
+            service_endpoint=service_endpoint(server, view, self._outlook.world),
             active_routes=server.routes,
             endpoints=view.endpoints.known or server.endpoints,
             available_endpoints=view.endpoints.available,
@@ -139,9 +113,8 @@ class _Listing:
 
     def route(self, route: RouteFacts) -> Resource:
         """A route with its status."""
-        canaries = self._canaries.get(route.identity.name, [])
-        verdict = judge_route(route, self._views, self._missing, canaries, self._sync)
-        metadata, conditions = self._dated("routes", route.identity, verdict)
+        verdict = self._outlook.route(route)
+        metadata, conditions = self._dated(route_key(route.identity), route.identity, verdict)
         pointers = sum(len(rule.targets) for rule in route.rules)
         status = ResourceStatus(
             phase=verdict.phase, conditions=conditions, active_routes=verdict.active, routes=pointers
@@ -150,27 +123,26 @@ class _Listing:
 
     def rewrite(self, rewrite: RewriteFacts) -> Resource:
         """A rewrite with its status."""
-        verdict = judge_rewrite(rewrite, self._views, self._missing, self._sync)
-        metadata, conditions = self._dated("rewrites", rewrite.identity, verdict)
+        verdict = self._outlook.rewrite(rewrite)
+        metadata, conditions = self._dated(rewrite_key(rewrite.identity), rewrite.identity, verdict)
         status = ResourceStatus(phase=verdict.phase, conditions=conditions)
         return _resource(rewrite.identity, metadata, status, models=rewrite.models or None, server=rewrite.server)
 
-    def _dated(self, kind: str, identity: Identity, verdict: Verdict) -> tuple[Metadata, list[Condition]]:
-        key = (kind, identity.name)
+    def _dated(self, key: Key, identity: Identity, verdict: Verdict) -> tuple[Metadata, list[Condition]]:
         self.keys.append(key)
         dated = self._keeper.date(key, verdict.findings, self._now)
         metadata = Metadata(
             name=identity.own_name,
-            creation_timestamp=rfc3339(dated.first_seen if identity.created is None else identity.created),
+            creation_timestamp=self._spell(dated.first_seen if identity.created is None else identity.created),
             namespace=identity.namespace or None,
             generation=identity.generation,
         )
         conditions = [
             Condition(
                 type=finding.type,
-                status=str(finding.holds),
+                status="True" if finding.holds else "False",
                 reason=finding.reason,
-                last_transition_time=rfc3339(dated.since[finding.type]),
+                last_transition_time=self._spell(dated.since[finding.type]),
                 message=finding.message,
                 observed_generation=identity.generation,
             )
@@ -178,14 +150,45 @@ class _Listing:
         ]
         return metadata, conditions
 
+    def _spell(self, seconds: float) -> str:
+        """Thousands of conditions began at the same few times."""
+        spelled = self._spelled.get(seconds)
+        if spelled is None:
+            spelled = self._spelled[seconds] = rfc3339(seconds)
+        return spelled
+
+
+class Statuses:
+    """Owns what outlives reloads. Its state: since when what stands, and the outlook of the last look."""
+
+    def __init__(self) -> None:
+        self._keeper = StatusKeeper()
+        self._last: Outlook | None = None
+
+    def observe(self, outlook: Outlook, now: float) -> None:
+        """Take notice of what has changed. `now` is unix time."""
+        if outlook.stands_like(self._last):
+            return
+        keys = []
+        for key, verdict in outlook.verdicts():
+            keys.append(key)
+            self._keeper.date(key, verdict.findings, now)
+        self._keeper.keep_only(keys)
+        self._last = outlook
+
+    def list(self, outlook: Outlook, now: float) -> Resources:
+        """All resources as they stand. `now` is unix time."""
+        self._last = outlook
+        return Listing(outlook, self._keeper, now).all()
+
 
 def service_endpoint(server: ServerFacts, view: ServerView, world: World) -> str | None:
     """Where a server is reached: at its own listener if that is open, else at the proxy's, with the path that leads
-    there; None where nothing leads to it.
+    there; None where nothing leads to it, or no file defines it.
     """
     if view.service is not None and view.service.urls:
         return reached(view.service.urls[0], world.machine)
-    if not server.routes or not world.listeners:
+    if server.missing or not server.routes or not world.listeners:
         return None
     return reached(world.listeners[0], world.machine) + server.path
 

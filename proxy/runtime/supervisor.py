@@ -23,16 +23,16 @@ from proxy.runtime.canary_plan import CanaryWeights
 from proxy.runtime.canary_state import CanaryStore
 from proxy.runtime.canary_status import CanaryStatus, canary_status
 from proxy.runtime.channel import ReloadSecrets, ReopenLogs
+from proxy.runtime.outlook import Outlook, World
 from proxy.runtime.process import WORKER, WorkerFailedError
 from proxy.runtime.processors import count_processors
 from proxy.runtime.reading import READER, Reading, read_configuration
 from proxy.runtime.reload import Outcome, Reloader, Verdict
-from proxy.runtime.resources import Resources, World, list_resources
+from proxy.runtime.resources import Resources, Statuses
 from proxy.runtime.service_plan import ServiceStatus, service_certificates
 from proxy.runtime.services import Services
 from proxy.runtime.sockets import bind_all, spell
 from proxy.runtime.status import Status, build_status
-from proxy.runtime.status_keeper import StatusKeeper
 from proxy.runtime.version import own_version
 from proxy.runtime.watch import Watcher
 from proxy.runtime.workers import Workers
@@ -71,7 +71,7 @@ class Supervisor:
         self._workers: Workers | None = None
         self._services: Services | None = None
         self._reading = Reading()
-        self._statuses = StatusKeeper()
+        self._statuses = Statuses()
         self._reloading = asyncio.Lock()
         store = CanaryStore(None if settings.state is None else Path(settings.state))
         self._canaries = CanaryKeeper(self, store, self._reloading)
@@ -279,7 +279,7 @@ class Supervisor:
 
     async def _follow_statuses(self) -> None:
         while True:
-            await self.resources()
+            self._statuses.observe(await self._outlook(), time.time())
             await asyncio.sleep(STATUS_PAUSE)
 
     async def _reload_secrets(self) -> None:
@@ -334,6 +334,9 @@ class Supervisor:
 
     async def resources(self) -> Resources:
         """What `/servers`, `/routes` and `/rewrites` show."""
+        return self._statuses.list(await self._outlook(), time.time())
+
+    async def _outlook(self) -> Outlook:
         reports = await self.reports()
         facts = self._reloader.facts()
         world = World(
@@ -345,7 +348,7 @@ class Supervisor:
             listeners=[url_of(listener) for listener in self._settings.listeners],
             machine=socket.gethostname(),
         )
-        return list_resources(self._reading.facts, world, self._statuses, time.time())
+        return Outlook(self._reading.facts, world)
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """How the ports stand that model servers have of their own."""

@@ -215,6 +215,11 @@ def worker_families(reports: Sequence[WorkerReport], facts: ControlFacts) -> Ite
         connections.add_metric((str(report.worker),), report.connections)
         in_flight.add_metric((str(report.worker),), report.in_flight)
     yield from (connections, in_flight)
+    yield GaugeMetricFamily(
+        "penstock_limits_not_shared",
+        "Limits and counts that found no room in the shared memory, and hold for one worker alone.",
+        value=sum(report.local_rows for report in reports),
+    )
     yield GaugeMetricFamily("penstock_workers", "Worker processes that answered this scrape.", value=len(reports))
     yield CounterMetricFamily(
         "penstock_worker_restarts", "Worker processes that died and were replaced.", value=facts.worker_restarts

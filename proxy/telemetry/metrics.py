@@ -60,7 +60,9 @@ class Metrics:
 
     def _observe_tokens(self, exchange: Exchange, output: int) -> None:
         key = (exchange.route, exchange.server)
-        series = self._tokens.setdefault(key, TokenSeries(*key))
+        series = self._tokens.get(key)
+        if series is None:
+            series = self._tokens[key] = TokenSeries(*key)
         series.input += exchange.input_tokens or 0
         series.output += output
         series.cached += exchange.cached_tokens or 0

@@ -92,7 +92,7 @@ class ServerProblem(msgspec.Struct, frozen=True):
 
 
 class WorkerReport(msgspec.Struct):
-    """One worker, now."""
+    """One worker, now. `local_rows` counts what found no room in the memory that all workers share, since its start."""
 
     worker: int
     pid: int
@@ -103,4 +103,5 @@ class WorkerReport(msgspec.Struct):
     endpoints: list[EndpointReport]
     metrics: MetricsSnapshot
     canaries: list[CanaryCounters] = []
+    local_rows: int = 0
     problems: list[ServerProblem] = []

@@ -29,7 +29,8 @@ class Framing(Enum):
 class ResponseFields:
     """What the fields of an answer's head say, but for Content-Length: an engine's next answer often says the same.
 
-    `returned` is a memo of whoever writes these fields downstream; it is theirs to fill.
+    `coded` says that the body has a content coding. `returned` is a memo of whoever writes these fields downstream; it
+    is theirs to fill.
     """
 
     spelled: list[SpelledField]
@@ -40,6 +41,7 @@ class ResponseFields:
     keep_alive: bool
     dropped: frozenset[bytes]
     content_type: bytes
+    coded: bool = False
     returned: tuple[bytes, bool] | None = None
 
 
@@ -94,6 +96,7 @@ def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
     coding: bytes | None = None
     options: frozenset[bytes] = frozenset()
     content_type = b""
+    coded = False
     for name, _, value in fields:
         if name == b"transfer-encoding":
             if coding is not None:
@@ -103,6 +106,8 @@ def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
             options |= connection_options(value)
         elif name == b"content-type":
             content_type = value
+        elif name == b"content-encoding":
+            coded = coded or value.lower() != b"identity"
     http10 = version == "1.0"
     if coding is not None and (http10 or coding.strip(b" \t").lower() != b"chunked"):
         raise ProtocolViolationError("the engine's answer has a transfer coding other than chunked")
@@ -115,6 +120,7 @@ def check_fields(version: str, spelled: list[SpelledField]) -> ResponseFields:
         keep_alive=b"keep-alive" in options if http10 else b"close" not in options,
         dropped=options,
         content_type=content_type,
+        coded=coded,
     )
 
 

@@ -128,9 +128,7 @@ async def test_a_key_of_the_issuer_can_be_exchanged_while_the_proxy_runs(
     assert issuer.counts["/jwks"] == 2
 
 
-async def test_tokens_are_good_while_their_issuer_is_away(
-    proxy: StartProxy, engine: RawEngine, issuer: Issuer
-) -> None:
+async def test_tokens_are_good_while_their_issuer_is_away(proxy: StartProxy, engine: RawEngine, issuer: Issuer) -> None:
     front = await proxy(of_server(engine, issuer))
     assert await status_of(front.port, bearer(issuer.token())) == 200
     issuer.down = True
@@ -448,3 +446,28 @@ async def test_the_access_log_names_the_caller_and_never_shows_a_credential(
     assert names == ["ada", "ada", "grace"]
     for secret in (key, key[4:24], wrong, token, token.split(".")[2]):
         assert secret not in text
+
+
+@pytest.mark.parametrize("fields", [{}, bearer("sk-of-the-engine")])
+async def test_where_credentials_are_optional_nobody_gets_a_tier_by_saying_so(
+    proxy: StartProxy, stack: AsyncExitStack, keys: Keys, fields: dict[str, str]
+) -> None:
+    premium = await stack.enter_async_context(raw_engine(hello))
+    normal = await stack.enter_async_context(raw_engine(hello))
+    key = keys.add("gold", tier="premium")
+    front = await proxy(tiers(premium, normal, f"{{keys: '{keys.path}', required: false}}"))
+    assert await status_of(front.port, fields, user={"tier": "premium"}) == 200
+    assert (len(premium.requests), len(normal.requests)) == (0, 1)
+    assert await status_of(front.port, bearer(key)) == 200
+    assert len(premium.requests) == 1
+
+
+async def test_of_a_key_that_stands_in_two_files_the_models_of_both_hold(
+    proxy: StartProxy, engine: RawEngine, tmp_path: Path
+) -> None:
+    all_keys, own = Keys(tmp_path, "all"), Keys(tmp_path, "own")
+    key = all_keys.add("ada", models=["small", "medium"])
+    own.add("ada", key, models=["medium", "large"])
+    front = await proxy(routes_of(engine, server=f"auth: {{keys: '{own.path}'}}"), auth=Auth(keys=str(all_keys.path)))
+    models = ("small", "medium", "large")
+    assert [await status_of(front.port, bearer(key), model=model) for model in models] == [403, 200, 403]

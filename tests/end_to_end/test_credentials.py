@@ -8,12 +8,12 @@ import pytest
 import trustme
 
 from proxy.config.access_spec import Auth
+from proxy.config.settings_spec import ListenerTls
 from proxy.config.spec import Config
-from proxy.simulator.running import RunningEngine
 from tests.end_to_end.callers import Keys, api_key, ask, bearer, error_of, field_of, hello, status_of
-from tests.end_to_end.engines import RawConnection, RawEngine, raw_engine
+from tests.end_to_end.engines import RawConnection, RawEngine, raw_engine, start_engine
 from tests.end_to_end.patience import until, until_told
-from tests.end_to_end.proxies import StartProxy, config_of, one_route
+from tests.end_to_end.proxies import StartProxy, config_of, listening, one_route
 from tests.end_to_end.raw_client import chat, post, raw_client
 from tests.end_to_end.serving import StartServing
 
@@ -65,18 +65,17 @@ async def test_a_callers_key_never_reaches_the_engine(proxy: StartProxy, engine:
 
 
 async def test_a_simulated_engine_has_no_key_in_its_journal(
-    proxy: StartProxy, qwen: RunningEngine, keys: Keys
+    proxy: StartProxy, stack: AsyncExitStack, keys: Keys
 ) -> None:
+    simulated = await start_engine(stack)()
     key = keys.add("ada")
-    front = await proxy(one_route(qwen.url), auth=Auth(keys=str(keys.path)))
+    front = await proxy(one_route(simulated.url), auth=Auth(keys=str(keys.path)))
     assert await status_of(front.port, bearer(key)) == 200
-    assert key not in str(qwen.engine.journal.entries)
+    assert key not in str(simulated.engine.journal.entries)
 
 
 @pytest.mark.parametrize("where", ["settings", "server", "route"])
-async def test_it_goes_on_where_that_is_asked_for(
-    proxy: StartProxy, engine: RawEngine, keys: Keys, where: str
-) -> None:
+async def test_it_goes_on_where_that_is_asked_for(proxy: StartProxy, engine: RawEngine, keys: Keys, where: str) -> None:
     key = keys.add("ada")
     asks = f"auth: {{keys: '{keys.path}', forward: true}}"
     if where == "settings":
@@ -175,9 +174,7 @@ async def test_a_secret_is_shown_by_its_scheme(
     assert seen(engine) == expected
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"), [("OpenAI", (["Bearer sk-1"], [])), ("Anthropic", ([], ["sk-1"]))]
-)
+@pytest.mark.parametrize(("kind", "expected"), [("OpenAI", (["Bearer sk-1"], [])), ("Anthropic", ([], ["sk-1"]))])
 async def test_a_provider_is_shown_its_secret_as_it_wants_it(
     proxy: StartProxy, stack: AsyncExitStack, tmp_path: Path, kind: str, expected: tuple[list[str], list[str]]
 ) -> None:
@@ -312,3 +309,25 @@ async def test_two_servers_of_one_connection_see_each_its_own(proxy: StartProxy,
             await client.ask(post(chat(model)))
     assert {str(seen(one, number)) for number in range(4)} == {"(['Bearer sk-one'], [])"}
     assert {str(seen(two, number)) for number in range(4)} == {"(['Bearer sk-two'], [])"}
+
+
+async def test_an_expired_key_beside_a_good_certificate_stays_here_too(
+    proxy: StartProxy, engine: RawEngine, keys: Keys, tmp_path: Path
+) -> None:
+    authority, clients = trustme.CA(), trustme.CA()
+    cert, key, client_ca = tmp_path / "proxy.pem", tmp_path / "proxy.key", tmp_path / "clients.pem"
+    leaf = authority.issue_cert("localhost")
+    leaf.private_key_pem.write_to_path(str(key))
+    leaf.cert_chain_pems[0].write_to_path(str(cert))
+    clients.cert_pem.write_to_path(str(client_ca))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    clients.issue_cert("ada.example").configure_cert(context)
+    front = await proxy(
+        routes_of(engine, server=f"auth: {{client_certificate: true, keys: '{keys.path}'}}"),
+        listeners=listening(tls=ListenerTls(str(cert), str(key), str(client_ca))),
+    )
+    for shown, expected in ((keys.add("old", expires="2020-01-01"), []), ("sk-of-the-engine", ["sk-of-the-engine"])):
+        await front.app.reload_secrets()
+        assert (await ask(front.port, post(chat(), **api_key(shown)), context)).status == 200
+        assert seen(engine) == ([], expected)

@@ -37,6 +37,7 @@ NAMES = {
     "penstock_shadow_requests",
     "penstock_shadow_seconds",
     "penstock_tokens",
+    "penstock_limits_not_shared",
 }
 
 

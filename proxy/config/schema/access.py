@@ -71,12 +71,13 @@ def _jwt() -> Form:
         Key("audience", one_or_more(text()), "Whom they must be for: one of these."),
         Key("audiences", one_or_more(text()), "The same under another name."),
         Key("jwks", name(_LONGEST_PATH), "The URL or file of their keys; found through the issuer if not given."),
+        Key("jwksUri", name(_LONGEST_PATH), "The same under Kthena's name."),
         Key("algorithms", one_or_more(words(ASYMMETRIC), 1), "Which signatures are taken.",
             list(default.algorithms)),
         Key("leeway", duration_or_zero(), "How far clocks may differ.", format_duration(default.leeway)),
         Key("user_claim", name(), "The claim with the caller's id.", default.user_claim),
         Key("tier_claim", name(), "The claim with the caller's tier.", default.tier_claim),
-    ), (either("issuer", "jwks"), at_most_one("audience", "audiences")))  # fmt: skip
+    ), (either("issuer", "jwks", "jwksUri"), at_most_one("audience", "audiences"), at_most_one("jwks", "jwksUri")))  # fmt: skip
 
 
 def _redis() -> Form:

@@ -55,17 +55,18 @@ def read_jwt(node: Node, problems: Problems) -> JwtAuth | None:
         return None
     with fields:
         fields.exclusive(("audience", "audiences"))
+        fields.exclusive(("jwks", "jwksUri"))  # Kthena's word
         audiences = fields.get("audience", one_or_more(text), _JWT.audiences)
         jwt = JwtAuth(
             issuer=fields.get("issuer", name),
             audiences=fields.get("audiences", one_or_more(text), audiences),
-            jwks=fields.get("jwks", _read_keys),
+            jwks=fields.get("jwks", _read_keys, fields.get("jwksUri", _read_keys)),
             algorithms=fields.get("algorithms", _read_algorithms, _JWT.algorithms),
             leeway=fields.get("leeway", duration_or_zero, _JWT.leeway),
             user_claim=fields.get("user_claim", name, _JWT.user_claim),
             tier_claim=fields.get("tier_claim", name, _JWT.tier_claim),
         )
-        check_issuer(fields, "issuer", "jwks")
+        check_issuer(fields, "issuer", "jwksUri" if fields.filled("jwksUri") is not None else "jwks")
     return jwt
 
 

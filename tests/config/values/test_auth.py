@@ -37,6 +37,7 @@ def auth(written: str) -> Auth | None:
         (f"{{jwt: {{issuer: i, {KEYS}}}}}", Auth(JwtAuth("i", (), "https://h/keys"))),
         (f"{{jwt: {{jwks: {THIS}}}}}", Auth(JwtAuth(jwks=THIS))),
         (f"{{jwt: {{audience: [x, y], {KEYS}}}}}", Auth(JwtAuth(None, ("x", "y"), "https://h/keys"))),
+        ("{jwt: {issuer: i, audiences: [x], jwksUri: 'https://h/keys'}}", Auth(JwtAuth("i", ("x",), "https://h/keys"))),
         (f"{{jwt: {{audiences: x, {KEYS}}}}}", Auth(JwtAuth(None, ("x",), "https://h/keys"))),
         (
             f"{{jwt: {{{KEYS}, algorithms: [ES256, EdDSA, ES256], leeway: 0, user_claim: uid, tier_claim: plan}}}}",
