@@ -166,14 +166,16 @@ class Bucket(KeptRow):
             pass
 
     def _fill(self, place: Place, now: float) -> None:
-        """A full bucket, over whatever the columns have consumed for an earlier key: they are never set back."""
+        """A full bucket, over whatever the columns have consumed for an earlier key: they are never set back.
+
+        Its line has no beginning, so that it is full at whatever moment it is first looked at: a request reads its
+        clock before the row for it is made.
+        """
+        del now
         workers = self._table.workers
-        first = place.base + 2
-        for column in range(first + workers, first + 2 * workers):
+        first = place.base + 2 + workers
+        for column in range(first, first + workers):
             place.doubles[column] = math.inf
-        consumed = sum(place.doubles[first : first + workers])
-        own = first + workers + self._table.worker
-        place.doubles[own] = consumed + self.capacity - self.per_second * now
 
     def _carry(self, before: Place, now: float) -> None:
         """A bucket of this process's own memory becomes a shared one: what it lacks is owed there."""

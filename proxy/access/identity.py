@@ -89,5 +89,5 @@ def united(identities: list[Identity]) -> Identity | None:
     found = replace(first, also=tuple(identity.source for identity in others), expires=expires)
     tests = [identity.permits for identity in identities if identity.permits is not None]
     if tests:
-        object.__setattr__(found, "permits", tests[0] if len(tests) == 1 else lambda model: all(t(model) for t in tests))
+        object.__setattr__(found, "permits", lambda model: all(test(model) for test in tests))
     return found

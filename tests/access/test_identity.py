@@ -35,3 +35,21 @@ def test_what_several_vouch_for_ends_when_the_first_of_them_does() -> None:
 def test_nobody_is_united_to_nobody() -> None:
     assert united([]) is None
     assert united([ADA]) is ADA
+
+
+def test_a_model_must_be_one_that_each_of_them_may_use() -> None:
+    some = Identity("ada", "key", "/a", {}, models=("small", "medium"))
+    others = Identity("ada", "key", "/b", {}, models=("medium", "large"))
+    every = Identity("ada", "certificate", CERTIFICATE, {})
+    for identities, expected in (
+        ([some, others], [False, True, False]),
+        ([every, some], [True, True, False]),
+        ([some, every], [True, True, False]),
+    ):
+        known = united(identities)
+        assert known is not None
+        assert known.permits is not None
+        assert [known.permits(model) for model in ("small", "medium", "large")] == expected
+    known = united([every, every])
+    assert known is not None
+    assert known.permits is None

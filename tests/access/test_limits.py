@@ -1,6 +1,7 @@
 """Promises of the limits as a request meets them, on a clock that only the tests move."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -311,3 +312,15 @@ async def test_a_request_that_is_cancelled_while_it_asks_gives_back_what_it_took
     with pytest.raises(asyncio.CancelledError):
         await task
     world.limits.admit(prepared, ALICE, 7)
+
+
+def test_the_first_request_of_a_caller_finds_a_full_bucket_however_long_it_took_to_make() -> None:
+    ticking = itertools.count(1000.0, 0.25)
+    clock = lambda: next(ticking)  # noqa: E731 - time goes by at every look
+    limits = Limits(SharedTable.create(2, clock=clock), clock)
+    one_each = Limit(Counted.REQUESTS, 1, "minute", by=(Share.USER,))
+    prepared = limits.prepare([ScopedLimit(one_each, "route/chat")])
+    for user in "abc":
+        limits.admit(prepared, Subject(user, user, "m", "192.0.2.7"), 0)
+        with pytest.raises(RequestError):
+            limits.admit(prepared, Subject(user, user, "m", "192.0.2.7"), 0)
