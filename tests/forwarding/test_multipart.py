@@ -76,3 +76,78 @@ def test_what_is_no_plain_field_of_that_name_is_none(body: bytes, content_type: 
 def test_no_bytes_are_too_strange(body: bytes, content_type: bytes) -> None:
     field_span(body, TYPE + content_type, b"model")
     field_span(b"--xyz" + body, TYPE, b"model")
+
+
+GOOD = part(b"model", b"small")
+DISPOSITION = b'Content-Disposition: form-data; name="model"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            form(GOOD, b"--xyz\r\n" + head + b"\r\n\r\nlarge\r\n")
+            for head in (
+                b"Content-Disposition: form-data; name=model",
+                b'Content-Disposition: form-data; name="mo\\del"',
+                b"Content-Disposition: form-data; name*=utf-8''model",
+                b'Content-Disposition: form-data; name="x"; name="model"',
+                b"Content-Disposition: form-data; name=\"x\"; name*=utf-8''model",
+                b'Content-Disposition: form-data; name = "model"',
+                b'Content-Disposition: form-data; name= "model"',
+                b'Content-Disposition:form-data;NAME="model"',
+                b'Content-Disposition: form-data; name="model"; filenamex="a"',
+                b'Content-Disposition: form-data; name="model"; x="filename"',
+                b'Content-Disposition: form-data; filename="\\\\"; name="model"; x=""',
+                b'Content-Disposition: form-data; filename="\\"; name="model"; x=""',
+                b'Content-Disposition: form-data; name="x"\r\n' + DISPOSITION,
+                b'Content-Disposition: attachment; x="y"\r\n' + DISPOSITION,
+                b'Content-Disposition: form-data;\r\n name="model"',
+                b'Content-Disposition : form-data; name="model"',
+                b"X: y\n" + DISPOSITION,
+                b"X: y\r" + DISPOSITION,
+                b"X-Other: y",
+                b"no field",
+            )
+        ),
+        form(b"--xyzQ\r\n" + DISPOSITION + b"\r\n\r\nsmall\r\n", part(b"x", b"y")),
+        form(part(b"x", b"\r\n--xyzQ\r\n" + DISPOSITION + b"\r\n\r\nsmall")),
+        form(GOOD.replace(b"--xyz", b"--xyz ")),
+        b"preamble\r\n" + form(GOOD),
+        b"--xyz\n" + DISPOSITION + b"\n\nsmall\r\n--xyz--\r\n",
+        GOOD + b"--xyz\r\n" + DISPOSITION,
+    ],
+)
+def test_nothing_is_found_in_a_form_that_could_be_read_in_another_way(body: bytes) -> None:
+    assert found(body) is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b'multipart/form-data; boundary ="abc"; x=" boundary=xyz"',
+        b'multipart/form-data; x="; boundary=xyz"; boundary*0=abc',
+        b"multipart/form-data; boundary=xyz; boundary*=utf-8''abc",
+    ],
+)
+def test_nor_where_another_boundary_could_be_meant(content_type: bytes) -> None:
+    assert found(form(GOOD), content_type) is None
+
+
+def test_what_stands_behind_the_end_is_no_part() -> None:
+    assert found(form(part(b"model", b"large")) + b"\r\n" + form(GOOD)) == b"large"
+    assert found(form(part(b"x", b"y")) + b"\r\n" + form(GOOD)) is None
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b'Content-Disposition: form-data; name="model"',
+        b"Content-Disposition: form-data; name=model",
+        b'content-disposition:form-data;name="model"',
+        b'Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name="model"\r\nContent-Length: 5',
+    ],
+)
+def test_a_part_is_read_as_each_client_writes_it(head: bytes) -> None:
+    file = part(b"file", b"x", b"; filename=\"C:\\a b.wav\"; filename*=utf-8''a")
+    assert found(form(file, b"--xyz\r\n" + head + b"\r\n\r\nsmall\r\n")) == b"small"
