@@ -13,6 +13,7 @@ import yaml
 
 from proxy.cli.admin_client import AdminAddress, admin_address, ask, decoded
 from proxy.cli.printing import Page, fail, print_json
+from proxy.cli.validate import shown_path
 from proxy.runtime.resources import Condition, Resource
 
 NOTHING = "-"
@@ -169,7 +170,7 @@ def columns_of(kind: Kind, now: datetime) -> list[Column]:
             Column("ENDPOINTS", lambda one: share(one.status.available_endpoints, one.status.endpoints)),
             Column("MODEL", lambda one: one.model),
             Column("ROUTES", lambda one: one.status.active_routes, wide=True),
-            Column("SERVICE ENDPOINT", lambda one: one.status.service_endpoint, wide=True),
+            Column("SERVICE", lambda one: one.status.service_endpoint, wide=True),
         ],
         Kind.ROUTES: [
             Column("ACTIVE", lambda one: share(one.status.active_routes, one.status.routes)),
@@ -186,13 +187,19 @@ def columns_of(kind: Kind, now: datetime) -> list[Column]:
         *own[kind],
         Column("AGE", lambda one: age(one.metadata.creation_timestamp, now)),
         Column("KIND", lambda one: one.kind, wide=True),
-        Column("ORIGIN", lambda one: one.origin, wide=True),
+        Column("ORIGIN", lambda one: place_of(one.origin), wide=True),
     ]
 
 
 def text_of(cell: object) -> str:
     """A cell as it is shown."""
     return NOTHING if cell is None or cell == "" else str(cell)
+
+
+def place_of(origin: str) -> str:
+    """Where a resource stands, as it is reached from here."""
+    file, colon, line = origin.rpartition(":")
+    return f"{shown_path(file)}:{line}" if colon else shown_path(origin)
 
 
 def share(part: int | None, whole: int | None) -> str:

@@ -28,6 +28,7 @@ from proxy.runtime.doors import Doors
 from proxy.runtime.metrics_line import MetricsLine
 from proxy.runtime.pace import Pace
 from proxy.runtime.reception import Reception, model_card, model_list
+from proxy.runtime.server_problems import server_problems
 from proxy.runtime.service_plan import ServiceFailure, ServicePort
 from proxy.telemetry.access_log import AccessLog
 from proxy.telemetry.evidence import Evidence
@@ -214,6 +215,7 @@ class App:
             metrics=self._metrics.snapshot(),
             canaries=self._evidence.counters(),
             local_rows=self._table.overflowed,
+            problems=server_problems(self._registry),
         )
 
     def _is_draining(self) -> bool:

@@ -37,7 +37,8 @@ ANSWERED_HERE = frozenset({b"/metrics", b"/health", b"/ready", _MODELS})
 """Paths that never reach an engine; the metrics only at model servers' own ports."""
 
 _STRANGER: Mapping[str, object] = {}
-"""What conditions see under `user` of somebody unknown, where those who are known may be preferred to them."""
+"""What conditions see under `user` of somebody unknown, where a credential is asked for and need not be shown: a body
+may not say there what others have to prove."""
 
 
 class Reception:
@@ -73,12 +74,13 @@ class Reception:
         method, target = head.method.decode(), head.target.decode("latin-1")
         exchange = Exchange("", downstream.client, method, target, time.perf_counter(), bytes_in=len(request.body))
         try:
-            if head.path in LOCAL_PATHS and await self._served_locally(head.path, downstream, request, exchange):
+            path = head.path
+            if path in LOCAL_PATHS and await self._served_locally(path, downstream, request, exchange):
                 return
             caller = NOBODY
             if self._authenticator.active:
                 caller = await self._known(downstream, request, exchange)
-            call = self._called(downstream, request, exchange, caller)
+            call = self._called(path, downstream, request, exchange, caller)
             if call is not None:
                 await self._forwarder.forward(call)
         except RequestError as error:
@@ -120,20 +122,21 @@ class Reception:
         return caller
 
     def _called(
-        self, downstream: DownstreamConnection, request: Request, exchange: Exchange, caller: Caller
+        self, path: bytes, downstream: DownstreamConnection, request: Request, exchange: Exchange, caller: Caller
     ) -> Call | None:
         """Where the request goes; None if it was answered here."""
         snapshot, head = self.snapshot, request.head
         if snapshot is None:
             raise RequestError(503, "no configuration is in force yet", kind="server_error", retry_after=1.0)
-        if head.path == _MODELS and head.method in {b"GET", b"HEAD"} and downstream.service is None:
+        if path == _MODELS and head.method in {b"GET", b"HEAD"} and downstream.service is None:
             self._answer(downstream, request, exchange, 200, models_for(caller.identity, snapshot))
             return None
         number = b"%b-%x" % (self._request_prefix, next(self._request_number))
         lines = RequestLines(head, downstream, number)
         exchange.request_id = lines.request_id.decode("latin-1")
         identity = caller.identity
-        facts = Facts(request, snapshot.peek, self._user(identity))
+        user = identity.data if identity is not None else _STRANGER if self._authenticator.optional else None
+        facts = Facts(request, snapshot.peek, user)
         exchange.model = facts.model
         if identity is not None and identity.permits is not None:
             permit_model(identity, facts.model)
@@ -152,15 +155,6 @@ class Reception:
                 snapshot.admission, request, facts, exchange, identity, address=address, counts=match.timed
             )
         return call
-
-    def _user(self, identity: Identity | None) -> Mapping[str, object] | None:
-        """What conditions see under `user`; None for what the body says there.
-
-        A body may not say what a credential is asked for, where it need not be shown.
-        """
-        if identity is not None:
-            return identity.data
-        return _STRANGER if self._authenticator.optional else None
 
     # --- what is answered here ---------------------------------------------------------------------------------------
 

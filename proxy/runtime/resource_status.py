@@ -1,8 +1,8 @@
 """The rules by which a server, a route or a rewrite has a phase and conditions: from facts to findings, without time.
 
-- A server is Failed where no file defines it, its own port is not open for it, or its engines' key cannot be read; Ready
-  where at least one of its endpoints is available; else Pending. A key or a certificate that cannot be read now, while an
-  earlier one serves on, is a condition that does not hold, and leaves the phase alone.
+- A server is Failed where no file defines it, its own port is not open for it, or its engines' key cannot be read;
+  Ready where at least one of its endpoints is available; else Pending. A key or a certificate that cannot be read now,
+  while an earlier one serves on, is a condition that does not hold, and leaves the phase alone.
 - A server is served where one of its endpoints is available and nothing keeps requests from it. A port of its own that
   fails is no matter of the routes that lead to it.
 - A route is Active where a server is served that it can lead to: by an enabled rule with a weight above 0, or as a

@@ -1,23 +1,12 @@
 """What keeps a worker from sending a model server's requests on, as its report tells it."""
 
-from collections.abc import Iterable
-
-from proxy.config.spec import Credential
 from proxy.telemetry.report import ServerProblem
-from proxy.upstream.server import UpstreamServer
+from proxy.upstream.server import ServerRegistry
 
 
-def server_problems(servers: Iterable[UpstreamServer]) -> list[ServerProblem]:
-    """The servers whose engines want to be shown what could not be read."""
+def server_problems(registry: ServerRegistry) -> list[ServerProblem]:
+    """The servers whose engines want to be shown what cannot be read, or could not when it was read last."""
     return [
-        ServerProblem(server.spec.name, f"what its engines are shown cannot be read: {_place(server.spec.credential)}")
-        for server in servers
-        if server.lacks_credential
+        ServerProblem(name, why, kept=not registry.servers[name].lacks_credential)
+        for name, why in registry.unread.items()
     ]
-
-
-def _place(credential: Credential | None) -> str:
-    """Where it should be; never what it is."""
-    if credential is None:
-        return "its credential"
-    return credential.file or f"{credential.key} of the secret {credential.secret}"

@@ -98,11 +98,17 @@ class ServerRegistry:
         self._gauges: Callable[[str], Gauge] = gauges or LocalGauges()
         self._secrets = secrets
         self._servers: dict[str, UpstreamServer] = {}
+        self._unread: dict[str, str] = {}
 
     @property
     def servers(self) -> Mapping[str, UpstreamServer]:
         """The servers of the last configuration."""
         return self._servers
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """Why credentials could not be read when they were read last, by server."""
+        return {name: why for name, why in self._unread.items() if name in self._servers}
 
     def adopt(self, spec: ModelServer) -> UpstreamServer:
         """The living server for this spec, with the state of the endpoints that stay. Nobody loses anything yet.
@@ -152,7 +158,9 @@ class ServerRegistry:
             if server.spec.credential is not None:
                 try:
                     server.credential = credential_field(server.spec.credential, self._secrets)
+                    self._unread.pop(server.spec.name, None)
                 except ConfigError as error:
+                    self._unread[server.spec.name] = str(error)
                     failures.append(str(error))
             secure = [pool for endpoint, pool in server.pools.items() if endpoint.spec.scheme == "https"]
             if server.spec.tls is None or not secure:
@@ -200,12 +208,14 @@ class ServerRegistry:
 
     def _credential(self, spec: ModelServer, known: Field | None) -> Field | None:
         """What its engines are shown; where that cannot be read, what they were shown before."""
+        self._unread.pop(spec.name, None)
         if spec.credential is None:
             return None
         try:
             return credential_field(spec.credential, self._secrets)
         except ConfigError as error:
             LOG.error("model server %s: %s", spec.name, error)  # noqa: TRY400 - the message says it all
+            self._unread[spec.name] = str(error)
             return known
 
     def _pool(self, spec: EndpointSpec, context: ssl.SSLContext | None, server_name: str | None) -> ConnectionPool:

@@ -13,6 +13,7 @@ import trustme
 from proxy.config.access_spec import Auth, JwtAuth
 from proxy.config.settings_spec import ListenerTls, LogSettings
 from proxy.config.spec import Config
+from proxy.errors import ConfigError
 from tests.access.issuers import Issuer, Signer
 from tests.documents import NEEDED, yaml_of
 from tests.end_to_end.callers import Keys, api_key, ask, bearer, error_of, field_of, hello, status_of
@@ -250,6 +251,42 @@ async def test_a_key_is_good_until_it_expires(proxy: StartProxy, engine: RawEngi
     assert await status_of(front.port, bearer(future)) == 200
 
 
+async def test_what_a_new_configuration_asks_for_holds_on_open_connections(
+    proxy: StartProxy, engine: RawEngine, tmp_path: Path
+) -> None:
+    one, two = Keys(tmp_path, "one"), Keys(tmp_path, "two")
+    key = one.add("ada")
+    front = await proxy(routes_of(engine))
+    async with raw_client(front.port) as client:
+        for server, expected, reaches in (
+            ("", 200, [f"Bearer {key}"]),
+            (f"auth: {{keys: '{one.path}'}}", 200, []),
+            (f"auth: {{keys: '{two.path}'}}", 401, None),
+            (f"auth: {{keys: '{two.path}', required: false}}", 401, None),
+            (f"auth: {{keys: '{one.path}', forward: true}}", 200, [f"Bearer {key}"]),
+            ("", 200, [f"Bearer {key}"]),
+        ):
+            await front.apply(routes_of(engine, server=server))
+            before = len(engine.requests)
+            for _ in range(3):
+                assert (await client.ask(post(chat(), **bearer(key)))).status == expected, server
+            heard = [field_of(request, "authorization") for request in engine.requests[before:]]
+            assert heard == ([] if reaches is None else [reaches] * 3), server
+
+
+async def test_a_configuration_whose_key_file_is_gone_changes_nothing(
+    proxy: StartProxy, engine: RawEngine, tmp_path: Path
+) -> None:
+    one, two = Keys(tmp_path, "one"), Keys(tmp_path, "two")
+    key = one.add("ada")
+    front = await proxy(routes_of(engine, server=f"auth: {{keys: '{one.path}'}}"))
+    config = config_of(routes_of(engine, server=f"auth: {{keys: '{two.path}'}}"))
+    two.path.unlink()
+    with pytest.raises(ConfigError, match=r"two\.json"):
+        await front.apply(config)
+    assert [await status_of(front.port, fields) for fields in (bearer(key), {})] == [200, 401]
+
+
 def two_models(engine: RawEngine, more: str = "") -> str:
     """The models small and large, and whatever names none."""
     return (
@@ -290,6 +327,18 @@ async def test_the_list_of_models_holds_what_its_asker_may_use(
         return [model["id"] for model in json.loads(answer.body)["data"]]
 
     assert (await listed(some), await listed(every)) == (["small"], ["small", "large"])
+
+
+@pytest.mark.parametrize("where", ["server", "route"])
+async def test_strangers_use_up_no_limit_of_those_who_may_call(
+    proxy: StartProxy, engine: RawEngine, keys: Keys, where: str
+) -> None:
+    key = keys.add("ada")
+    limited = f"limits: [{{requests: 1, per: day}}], auth: {{keys: '{keys.path}'}}"
+    front = await proxy(routes_of(engine, **{where: limited}))
+    assert [await status_of(front.port, fields) for fields in ({}, bearer("x"), {})] == [401, 401, 401]
+    assert [await status_of(front.port, bearer(key)) for _ in range(2)] == [200, 429]
+    assert await status_of(front.port, {}) == 401
 
 
 # --- what conditions see of a caller ----------------------------------------------------------------------------------

@@ -521,3 +521,31 @@ async def test_the_settings_key_is_asked_for_before_anything_is_read_of_a_reques
         method = data.split(b" ", 1)[0].decode()
         assert (await ask(front.port, data, method=method)).status == 401
     assert engine.requests == []
+
+
+FORMS = {
+    "twice": 'form-data; name="model"',
+    "a name without quotes": "form-data; name=model",
+    "two names": 'form-data; name="x"; name="model"',
+    "blanks": 'form-data; name = "model"',
+    "two dispositions": 'form-data; name="x"\r\nContent-Disposition: form-data; name="model"',
+    "almost a file": 'form-data; name="model"; x="filename"',
+}
+
+
+@pytest.mark.parametrize("what", FORMS)
+async def test_no_form_hides_a_model_that_a_key_may_not_use(
+    proxy: StartProxy, engine: RawEngine, keys: Keys, what: str
+) -> None:
+    key = keys.add("ada", models=["small"])
+    front = await proxy(closed(engine, keys))
+
+    def form(*parts: str) -> bytes:
+        body = "".join(f"--xyz\r\nContent-Disposition: {part}\r\n" for part in parts) + "--xyz--\r\n"
+        lines = (f"x-api-key: {key}", "Content-Type: multipart/form-data; boundary=xyz")
+        return request("/v1/audio/transcriptions", *lines, body=body)
+
+    small = 'form-data; name="model"\r\n\r\nsmall'
+    assert (await ask(front.port, form(small, 'form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'))).status == 200
+    assert (await ask(front.port, form(small, f"{FORMS[what]}\r\n\r\nlarge"))).status == 403
+    assert len(engine.requests) == 1

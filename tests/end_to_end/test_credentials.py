@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from proxy.access.keys import digest_of
 from proxy.config.access_spec import Auth
 from proxy.config.settings_spec import ListenerTls
 from proxy.config.spec import Config
@@ -18,6 +19,7 @@ from tests.end_to_end.raw_client import chat, post, raw_client
 from tests.end_to_end.serving import StartServing
 
 FIELDS = ("authorization", "x-api-key")
+PLACES = ("/status", "/metrics", "/servers", "/routes", "/rewrites", "/canaries")
 
 
 @pytest.fixture
@@ -231,6 +233,21 @@ async def test_without_a_folder_of_secrets_none_can_be_read(proxy: StartProxy, e
     assert (answer.status, error_of(answer), engine.connections) == (503, "no_credential", 0)
 
 
+async def test_no_copy_goes_to_a_shadow_whose_credential_cannot_be_read(
+    proxy: StartProxy, engine: RawEngine, stack: AsyncExitStack
+) -> None:
+    copy = await stack.enter_async_context(raw_engine(hello))
+    front = await proxy(
+        f"servers:\n  engine: {{endpoints: ['{engine.url}']}}\n"
+        f"  copy: {{endpoints: ['{copy.url}'], credential: {{secret: default/none, key: key}}}}\n"
+        "routes: [{name: all, rules: [{name: any, match: {path: '/*'}, targets: [engine], shadow: {server: copy}}]}]\n"
+    )
+    assert await status_of(front.port, {}) == 200
+    await until(lambda: front.app.report().metrics.shadows)
+    assert [series.outcome for series in front.app.report().metrics.shadows] == ["no_credential"]
+    assert copy.connections == 0
+
+
 # --- several servers --------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +273,8 @@ async def test_a_fallback_and_a_shadow_see_their_own_servers_credential(
         "routes:\n"
         "  - {name: one, models: [one], rules: [{name: any, targets: [first], fallback: [second, third],"
         " shadow: {server: copy}}]}\n"
-        "  - {name: two, models: [two], rules: [{name: any, targets: [first], fallback: [bare], shadow: {server: bare}}]}\n",
+        "  - {name: two, models: [two], rules: [{name: any, targets: [first], fallback: [bare],"
+        " shadow: {server: bare}}]}\n",
         auth=Auth(keys=str(keys.path)),
     )
     assert await status_of(front.port, bearer(key), model="one") == 200
@@ -331,3 +349,26 @@ async def test_an_expired_key_beside_a_good_certificate_stays_here_too(
         await front.app.reload_secrets()
         assert (await ask(front.port, post(chat(), **api_key(shown)), context)).status == 200
         assert seen(engine) == ([], expected)
+
+
+async def test_neither_the_status_nor_the_metrics_nor_the_output_tells_a_credential(
+    serve: StartServing, engine: RawEngine, keys: Keys, tmp_path: Path
+) -> None:
+    key, file = keys.add("ada"), tmp_path / "key"
+    file.write_text("sk-of-the-file")
+    routes = (
+        f"servers:\n  one: {{endpoints: ['{engine.url}'], api_key: sk-of-the-text}}\n"
+        f"  two: {{endpoints: ['{engine.url}'], api_key_file: '{file}'}}\n"
+        "routes:\n"
+        "  - {name: one, models: [one], rules: [{name: any, targets: [one]}]}\n"
+        "  - {name: two, models: [two], rules: [{name: any, targets: [two]}]}\n"
+    )
+    front = await serve(routes, f"auth: {{keys: '{keys.path}'}}\nlog: {{level: debug}}\n")
+    for model in ("one", "two", "none"):
+        await status_of(front.port, bearer(key), model=model)
+    await status_of(front.port, bearer(f"{key}x"))
+    assert [seen(engine, number)[0] for number in (0, 1)] == [["Bearer sk-of-the-text"], ["Bearer sk-of-the-file"]]
+    await until(lambda: front.text.count(" caller=ada") == 3)
+    told = front.text + "".join([(await front.ask_admin(path)).decode() for path in PLACES])
+    for secret in (key, key[4:20], "sk-of-the-text", "sk-of-the-file", digest_of(key.encode()).hex()):
+        assert secret not in told

@@ -11,6 +11,7 @@ from proxy.config.loader import load_texts
 from proxy.config.spec import Config
 from proxy.errors import Severity
 from proxy.simulator.options import Software
+from tests.access.issuers import Issuer, Signer
 from tests.documents import NEEDED, Block, Curl, blocks, curls, yaml_of
 from tests.end_to_end.engines import RawConnection, StartEngine, raw_engine
 from tests.end_to_end.proxies import Proxy, StartProxy
@@ -219,17 +220,32 @@ async def test_a_model_server_answers_at_its_own_path(proxy: StartProxy) -> None
         assert (answer.status, answer.body) == (200, b"/v1/models/llama-7b/infer")
 
 
-@pytest.mark.parametrize("path", ["/v1/models/production/infer", "/v1/models/secure/infer"])
-async def test_a_model_server_that_asks_for_protection_is_not_served_without(proxy: StartProxy, path: str) -> None:
+async def test_a_model_server_with_a_rate_limit_tells_how_it_stands(proxy: StartProxy) -> None:
     async with raw_engine(answering) as engine:
-        workloads = (("production-model-infer", "production"), ("sensitive-model-infer", "ml-models"))
-        entries = [{"url": engine.url, "workload": name, "namespace": space} for name, space in workloads]
-        front = await proxy(config_of(servers=yaml_of(MODEL_SERVER), engines=inventory(*entries)))
-        command = next((curl for curl in curls(MODEL_SERVER) if curl.target == path), Curl("POST", path, (), b"{}"))
-        answer = await ask(front, command)
-        assert answer.status == 501
-        assert "does not enforce" in json.loads(answer.body)["error"]["message"]
+        entry = {"url": engine.url, "workload": "production-model-infer", "namespace": "production"}
+        front = await proxy(config_of(servers=yaml_of(MODEL_SERVER), engines=inventory(entry)))
+        answer = await ask(front, curls(MODEL_SERVER)[1])
+        assert (answer.status, answer.body) == (200, b"/v1/models/production/infer")
+        told = [answer.field(f"x-ratelimit-{name}-requests") for name in ("limit", "remaining")]
+        assert told == ["200", "199"]
+
+
+async def test_a_model_server_that_asks_for_a_token_serves_those_who_have_one(proxy: StartProxy) -> None:
+    async with raw_engine(answering) as engine, Issuer(Signer("ES256")) as issuer:
+        entry = {"url": engine.url, "workload": "sensitive-model-infer", "namespace": "ml-models"}
+        servers = yaml_of(MODEL_SERVER).replace("https://auth.company.com", issuer.url)
+        front = await proxy(config_of(servers=servers, engines=inventory(entry)))
+        path = "/v1/models/secure/infer"
+        command = curls(MODEL_SERVER)[1]
+        assert "Authorization: Bearer <token>" in command.headers
+        refused = await ask(front, Curl("POST", path, command.headers, command.body))
+        assert (refused.status, json.loads(refused.body)["error"]["code"]) == (401, "invalid_api_key")
+        assert (refused.field("WWW-Authenticate") or "").startswith('Bearer realm="penstock"')
         assert engine.requests == []
+        token = issuer.token(aud="matrixinfer-api")
+        headers = tuple(header.replace("<token>", token) for header in command.headers)
+        answer = await ask(front, Curl("POST", path, headers, command.body))
+        assert (answer.status, answer.body) == (200, path.encode())
 
 
 async def test_health_readiness_and_metrics_answer(serve: StartServing) -> None:

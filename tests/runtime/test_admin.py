@@ -10,15 +10,19 @@ from proxy.errors import Problem, Severity
 from proxy.runtime.admin import AdminServer, build, is_loopback, is_own_name
 from proxy.runtime.canaries import Action
 from proxy.runtime.canary_status import CanaryStatus, canary_status
+from proxy.runtime.outlook import Outlook, World
 from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.reading import Reading
 from proxy.runtime.reload import Outcome, ReloadFacts
+from proxy.runtime.resource_facts import ResourceFacts
+from proxy.runtime.resources import Resources, Statuses
 from proxy.runtime.sockets import BindError
 from proxy.runtime.status import Status, build_status
 from proxy.runtime.summary import EndpointSummary, ServerSummary
 from proxy.telemetry.exposition import ControlFacts
 from proxy.telemetry.report import EndpointReport, MetricsSnapshot, WorkerReport
 from tests.runtime.canary_stage import Stage, plan
+from tests.runtime.resource_stage import rewrite, route, server
 
 PROBLEM = Problem(Severity.ERROR, "unknown-key", "routes.yaml", 3, 5, "routes[0].modles", "no such key", "models")
 SERVER = ServerSummary(
@@ -53,6 +57,10 @@ class FakeControl:
         reading = Reading(version="v1", servers=(SERVER,), routes=b'[{"name":"chat"}]', route_count=1)
         facts = ReloadFacts("v1", 1000.0, True, 1000.0, {"applied": 1}, (PROBLEM,))
         return build_status("1.2.3", self.ready, ["http://127.0.0.1:8400"], reading, facts, await self.reports())
+
+    async def resources(self) -> Resources:
+        facts = ResourceFacts((server("engine"),), (route("engine"),), (rewrite(None),))
+        return Statuses().list(Outlook(facts, World(await self.reports())), 1000.0)
 
     async def reload(self) -> Outcome:
         self.reloads += 1
@@ -116,6 +124,18 @@ async def test_status_tells_problems_with_their_place(client: Client) -> None:
             "suggestion": "models",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "phase"),
+    [("servers", "engine", "Ready"), ("routes", "way", "Active"), ("rewrites", "default/small", "Failed")],
+)
+async def test_resources_are_listed_by_kind_with_their_status(client: Client, kind: str, name: str, phase: str) -> None:
+    listed = orjson.loads(await (await client.get(f"/{kind}")).read())
+    assert list(listed) == [kind]
+    (told,) = listed[kind]
+    assert (told["name"], told["status"]["phase"]) == (name, phase)
+    assert told["status"]["conditions"][0]["lastTransitionTime"] == "1970-01-01T00:16:40Z"
 
 
 async def test_ready_says_no_while_nothing_is_served(client: Client, control: FakeControl) -> None:

@@ -34,6 +34,14 @@ def test_the_end_of_a_body_is_told_by_length_by_chunks_or_by_closing() -> None:
     assert check((b"Connection", b"keep-alive"), version="1.0").keep_alive is False
 
 
+def test_an_answer_with_a_content_coding_is_known_by_it() -> None:
+    coding = b"Content-Encoding"
+    assert check((coding, b"gzip")).said.coded
+    assert check((coding, b"identity"), (coding, b"br")).said.coded
+    assert not check((coding, b"Identity")).said.coded
+    assert not check().said.coded
+
+
 @pytest.mark.parametrize(
     ("status", "method"), [(200, b"HEAD"), (204, b"GET"), (304, b"GET"), (103, b"GET"), (404, b"HEAD")]
 )
