@@ -2,6 +2,7 @@ FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
+# '.[redis]' in place of '.' where several hosts share limits.
 RUN python -m venv /opt/penstock && /opt/penstock/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim

@@ -10,21 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from proxy.access.authenticator import Authenticator
+from proxy.access.key_file import read_key_text
+from proxy.access.keys import digest_of
 from proxy.cli.main import COMMANDS, build, load_command
 from proxy.config.codes import Code
 from proxy.config.loader import load_texts
+from proxy.config.problems import Problems
 from proxy.config.settings import load_settings, load_settings_text
 from proxy.config.settings_spec import Settings
 from proxy.config.spec import Config
 from proxy.errors import Problem, RequestError, Severity, UpstreamError, UpstreamFailure
-from proxy.forwarding.exchange import Attempt, Exchange
+from proxy.forwarding.exchange import Attempt, Exchange, FailedLink
 from proxy.forwarding.journey import as_request_error
 from proxy.runtime.reload import Outcome
 from proxy.telemetry.access_log import JsonLines, TextLines
 from proxy.telemetry.exposition import ControlFacts, ReportCollector
 from proxy.wire.error_body import error_document
+from tests.access.heads import bearer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,8 +79,10 @@ def blocks(language: str) -> list[str]:
 
 # Parts of the samples in config/, which are shown under their file's name.
 EXCERPTS = [block for block in blocks("yaml") if block.startswith("# config/")]
-ROUTE_SAMPLES = [block for block in blocks("yaml") if "servers:" in block and block not in EXCERPTS]
-SETTINGS_SAMPLES = [block for block in blocks("yaml") if "servers:" not in block and block not in EXCERPTS]
+(KEY_FILE,) = (block for block in blocks("yaml") if block.startswith("# keys.yaml"))
+SAMPLES = [block for block in blocks("yaml") if block not in {*EXCERPTS, KEY_FILE}]
+ROUTE_SAMPLES = [block for block in SAMPLES if "servers:" in block]
+SETTINGS_SAMPLES = [block for block in SAMPLES if "servers:" not in block]
 
 
 def test_the_readme_has_samples_of_both_kinds() -> None:
@@ -83,8 +91,9 @@ def test_the_readme_has_samples_of_both_kinds() -> None:
 
 
 @pytest.mark.parametrize("sample", ROUTE_SAMPLES)
-def test_a_sample_of_routes_has_no_problem(sample: str) -> None:
-    loaded = load_texts({"README.md": sample})
+def test_a_sample_of_routes_has_no_problem(sample: str, tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text(KEY_FILE)
+    loaded = load_texts({str(tmp_path / "README.yaml"): sample})
     assert loaded.problems == ()
     assert loaded.config is not None
 
@@ -94,6 +103,7 @@ def test_a_sample_of_settings_has_no_problem(sample: str, tmp_path: Path) -> Non
     for name in re.findall(r"[\w/-]+\.pem", sample):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "routes").mkdir()
     (tmp_path / "penstock.yaml").write_text(sample)
     read = load_settings(str(tmp_path / "penstock.yaml"))
     assert read.problems == ()
@@ -107,6 +117,16 @@ def test_an_excerpt_stands_in_the_sample_that_it_names(excerpt: str) -> None:
     assert text in (ROOT / name).read_text()
 
 
+def test_the_sample_of_a_key_file_has_no_problem() -> None:
+    problems = Problems()
+    (key,) = read_key_text("keys.yaml", KEY_FILE, {}, problems)
+    assert problems.all() == ()
+    assert (key.name, key.tier) == ("ada", "gold")
+    (shown,) = re.findall(r"^psk-.+$", section("API keys"), re.MULTILINE)
+    assert digest_of(shown.encode()) == key.digest
+    assert f"ada    {key.digest.hex()[:8]}" in section("API keys")
+
+
 def test_the_sample_of_mixtrain_has_no_problem() -> None:
     (sample,) = (block for block in blocks("json") if '"rules"' in block)
     loaded = load_texts({"routing.json": sample})
@@ -114,8 +134,32 @@ def test_the_sample_of_mixtrain_has_no_problem() -> None:
     assert loaded.config is not None
 
 
+def run_program(beginning: str) -> None:
+    """Run the program that begins so."""
+    (program,) = (block for block in blocks("python") if block.startswith(beginning))
+    exec(compile(program, "README.md", "exec"), {})
+
+
+async def test_the_token_that_a_program_makes_says_who_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_program("import json, time\n")
+    token = capsys.readouterr().out.strip()
+    (terms,) = re.findall(r"`auth: (\{jwt: .+?\}\})`", README.replace("\n", " "))
+    config = read_config(f"servers: {{s: {{endpoints: [http://h], auth: {terms}}}}}\n{ROUTE_TO_S}")
+    auth = config.servers["s"].auth
+    assert auth is not None
+    authenticator = Authenticator()
+    await authenticator.adopt([auth])
+    caller = await authenticator.identify(bearer(token))
+    await authenticator.close()
+    assert caller.identity is not None
+    assert (caller.identity.id, caller.identity.data["tier"]) == ("ada", "gold")
+
+
 def test_the_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(blocks("python")[0], "README.md", "exec"), {})
+    run_program("from proxy.mixtrain import")
     assert capsys.readouterr().out == "premium_users https://premium.modal.run\n"
 
 
@@ -143,7 +187,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_program_with_the_commands_words_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(blocks("python")[1], "README.md", "exec"), {})
+    run_program("from proxy.config.loader import")
     told = capsys.readouterr().out.splitlines()
     assert told[:2] == ["chat premium", """(("header user-type is 'premium'",),)"""]
     assert len(told) == 5
@@ -205,9 +249,16 @@ def test_the_pipeline_runs_the_readmes_own_command() -> None:
     assert found == [blocks("sh")[1].strip()]
 
 
+def parameters_of(command: str) -> list[Any]:
+    """The parameters of a command, or of all commands below it."""
+    loaded = load_command(command)
+    commands = loaded.commands.values() if isinstance(loaded, TyperGroup) else [loaded]
+    return [parameter for each in commands for parameter in each.params]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_of_a_command_is_told(command: str) -> None:
-    options = {name for parameter in load_command(command).params for name in parameter.opts if name.startswith("-")}
+    options = {name for parameter in parameters_of(command) for name in parameter.opts if name.startswith("-")}
     assert set(named(section(f"penstock {command}"), "option")) == options - {"--help"}
 
 
@@ -346,7 +397,7 @@ def read_settings(document: str) -> Settings:
 
 @pytest.mark.parametrize(("without", "given"), told_defaults("A server", SERVER_MAPPINGS))
 def test_a_default_of_a_server_written_out_changes_nothing(without: str, given: str) -> None:
-    routes = "\nroutes: [{name: r, rules: [{targets: s}]}]"
+    routes = "\n" + ROUTE_TO_S
     assert read_config(given + routes).servers == read_config(without + routes).servers
 
 
@@ -354,6 +405,9 @@ def test_a_default_of_a_server_written_out_changes_nothing(without: str, given: 
 def test_a_default_of_a_route_written_out_changes_nothing(without: str, given: str) -> None:
     servers = "servers: {s: {endpoints: [http://h]}}\n"
     assert read_config(servers + given).routes == read_config(servers + without).routes
+
+
+ROUTE_TO_S = "routes: [{name: r, rules: [{targets: s}]}]"
 
 
 def read_config(document: str) -> Config:
@@ -381,10 +435,23 @@ def refusals() -> list[ast.Call]:
     return calls
 
 
+def refusals_of_gates() -> list[ast.Call]:
+    """Every place in the code where a model server has no place for a request."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse((ROOT / "proxy" / "upstream" / "gate.py").read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "self._refused"
+    ]
+    assert len(calls) > 2
+    return calls
+
+
 def codes_in_the_code() -> set[str]:
-    given = (keyword.value for call in refusals() for keyword in call.keywords if keyword.arg == "code")
+    given = [keyword.value for call in refusals() for keyword in call.keywords if keyword.arg == "code"]
+    given += [call.args[1] for call in refusals_of_gates()]
     found = {value.value for value in given if isinstance(value, ast.Constant)}
-    return found | {upstream_error(failure).code for failure in UpstreamFailure} | {bad_request().code}
+    found |= {upstream_error(failure).code for failure in UpstreamFailure} | {bad_request().code}
+    return {code for code in found if isinstance(code, str)}
 
 
 def upstream_error(failure: UpstreamFailure) -> RequestError:
@@ -494,7 +561,16 @@ def test_the_sample_of_the_access_log_is_true() -> None:
 
 def test_every_field_of_the_access_log_is_told() -> None:
     fields = json.loads(JsonLines(clock).line(sample_exchange()))
-    assert set(named(section("The access log"), "JSON field")) == set(fields)
+    told = named(section("The access log"), "JSON field")
+    assert set(told) == set(fields)
+    exchange = sample_exchange()
+    exchange.caller, exchange.queued, exchange.chain = "ada", 0.5, (FailedLink("stable", "no_endpoint"),)
+    exchange.input_tokens = exchange.output_tokens = exchange.cached_tokens = 3
+    optional = named(section("The access log"), "optional JSON field")
+    assert set(told + optional) == set(json.loads(JsonLines(clock).line(exchange)))
+    line = TextLines(clock).line(exchange).decode()
+    for row in rows(section("The access log"), "optional JSON field"):
+        assert all(word.partition("=")[0] + "=" in line for word in quoted(row[1]))
 
 
 # --- architecture -----------------------------------------------------------------------------------------------------
@@ -516,6 +592,16 @@ def test_links_lead_to_files_of_the_project() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         if target != "benchmarks/RESULTS.md":  # it is generated
             assert (ROOT / target).exists(), target
+
+
+def test_links_within_the_readme_lead_to_its_headings() -> None:
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    assert len(anchors) == len(headings)
+    for target in re.findall(r"\]\(#([^)]+)\)", README):
+        assert target in anchors
 
 
 def test_hints_are_told_apart_from_errors() -> None:

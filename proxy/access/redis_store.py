@@ -193,16 +193,22 @@ def _verdict(want: Want, admitted: bool, level: float) -> Verdict:
 
 
 def _connect(redis: Redis) -> tuple[Any, type[Exception]]:
-    """A client and the error that says that Redis is away. Raises ConfigError where the extra is not installed."""
+    """A client and the error that says that Redis is away. Raises ConfigError where the extra is not installed, or does
+    not take the URL; its own words would tell a part of that.
+    """
     library, errors = _library()
-    pool = library.BlockingConnectionPool.from_url(
-        redis.url,
-        max_connections=MOST_CONNECTIONS,
-        timeout=redis.timeout,
-        socket_timeout=redis.timeout,
-        socket_connect_timeout=redis.timeout,
-    )
     error: type[Exception] = errors.RedisError
+    try:
+        pool = library.BlockingConnectionPool.from_url(
+            redis.url,
+            max_connections=MOST_CONNECTIONS,
+            timeout=redis.timeout,
+            socket_timeout=redis.timeout,
+            socket_connect_timeout=redis.timeout,
+        )
+        pool.make_connection()  # which connects to nothing, but takes what the URL asks for beside the address
+    except (ValueError, TypeError, AttributeError, error):
+        raise _unusable("the URL of a Redis asks behind its '?' for something that cannot be had") from None
     return library.Redis.from_pool(pool), error
 
 
@@ -212,6 +218,9 @@ def _library() -> tuple[ModuleType, ModuleType]:
         import redis.asyncio  # noqa: PLC0415 - it is not there without the extra
         import redis.exceptions  # noqa: PLC0415 - as above
     except ImportError:
-        message = "limits with redis need the extra: pip install 'penstock[redis]'"
-        raise ConfigError((Problem(Severity.ERROR, "redis", "", 0, 0, "", message),)) from None
+        raise _unusable("limits with redis need the extra: pip install 'penstock[redis]'") from None
     return redis.asyncio, redis.exceptions
+
+
+def _unusable(message: str) -> ConfigError:
+    return ConfigError((Problem(Severity.ERROR, "redis", "", 0, 0, "", message),))

@@ -1,5 +1,6 @@
 """What a call takes of its limits before an engine is asked: its caller's and its route's first, then its server's."""
 
+import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from proxy.access.identity import Identity
@@ -8,7 +9,11 @@ from proxy.access.quota import ScopedLimit, Subject
 from proxy.access.ticket import Ticket
 from proxy.config.access_spec import Counted, Limit, Redis
 from proxy.config.spec import Config, ModelServer, Route, TokenLimit
+from proxy.errors import ConfigError, RequestError
 
+LOG = logging.getLogger("penstock.limits")
+
+UNUSABLE = "the limits of this key cannot be kept"
 MOST_CALLERS = 50_000
 """Callers whose limits are kept ready, each with those of a route."""
 
@@ -29,7 +34,7 @@ class Admission:
         self.of_server: dict[str, PreparedLimits] = {}
 
     def prepare(self, config: Config) -> Generator[None, None, None]:
-        """Make the limits of a configuration ready, with a pause after each that has any."""
+        """Make the limits of a configuration ready, with a pause after each that has any. Raises ConfigError."""
         for name, server in config.servers.items():
             if scoped := server_limits(name, server):
                 self.of_server[name] = self._limits.prepare(scoped)
@@ -43,7 +48,8 @@ class Admission:
     def of_call(self, identity: Identity | None, route: str) -> PreparedLimits | None:
         """The limits of a key and those of a route, the key's first; None where there are none.
 
-        The identity is found by the object: to hash or to compare all that it says costs 2 us.
+        Raises RequestError (503) where those of the key cannot be kept. The identity is found by the object: to
+        hash or to compare all that it says costs 2 us.
         """
         if identity is None or not identity.limits:
             return self.of_route.get(route)
@@ -53,7 +59,11 @@ class Admission:
         if len(self._by_caller) >= MOST_CALLERS:
             self._by_caller.clear()
         scope = f"{identity.method}/{identity.id}"
-        prepared = self._limits.prepare([ScopedLimit(limit, scope) for limit in identity.limits])
+        try:
+            prepared = self._limits.prepare([ScopedLimit(limit, scope) for limit in identity.limits])
+        except ConfigError as error:
+            LOG.error("the limits of the %s cannot be kept: %s", scope, error)  # noqa: TRY400 - the message says it all
+            raise RequestError(503, UNUSABLE, kind="api_error", code="limits_unavailable") from None
         if (of_route := self.of_route.get(route)) is not None:
             prepared = joined(prepared, of_route)
         self._by_caller[id(identity), route] = identity, prepared

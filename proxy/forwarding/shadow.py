@@ -130,7 +130,8 @@ class Shadows:
         if endpoint is None:
             if ticket is not None:
                 ticket.refund()
-            raise RequestError(503, "no endpoint is available", code="no_endpoint")
+            full = any(endpoint.available for endpoint in server.endpoints)
+            raise RequestError(503, "no place for the copy", code="queue_full" if full else "no_endpoint")
         try:
             return await self._exchange(call, target, server, endpoint, body)
         finally:

@@ -85,6 +85,7 @@ class TextLines:
         first_byte = exchange.first_byte
         identity = exchange.request_id
         model = exchange.model
+        told = exchange.caller or exchange.chain or exchange.output_tokens is not None
         return (
             f"{self._timestamps.now()} {field[exchange.client]} {field[exchange.method]}"
             f" {field[exchange.target.partition('?')[0]]} {exchange.status}"
@@ -96,13 +97,11 @@ class TextLines:
             f" in={exchange.bytes_in} out={exchange.bytes_out}"
             f" id={identity if identity.isalnum() and identity.isascii() else escape_field(identity, LONGEST_FIELD)}"
             f" tries={len(exchange.attempts)} failure={exchange.failure or '-'}"
-            f"{self._more(exchange)}\n"
+            f"{self._more(exchange) if told else ''}\n"
         ).encode()
 
     def _more(self, exchange: Exchange) -> str:
         """What only some requests have: a caller, tokens, and the targets that failed before the one that answered."""
-        if not exchange.caller and not exchange.chain and exchange.output_tokens is None:
-            return ""
         text = f" caller={self._memo[exchange.caller]}" if exchange.caller else ""
         if exchange.output_tokens is not None:
             known = exchange.input_tokens

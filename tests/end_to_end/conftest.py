@@ -11,6 +11,7 @@ from proxy.simulator.running import RunningEngine
 from tests.end_to_end.engines import StartEngine, start_engine
 from tests.end_to_end.proxies import StartProxy, start_proxy
 from tests.end_to_end.serving import StartServing, start_serving
+from tests.end_to_end.sides import StartSide, start_side
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], uvloop.Loop]]:
@@ -28,6 +29,12 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 def engine(stack: AsyncExitStack) -> StartEngine:
     """Starts simulated engines that need no time unless told otherwise."""
     return start_engine(stack)
+
+
+@pytest.fixture
+def side(stack: AsyncExitStack) -> StartSide:
+    """Starts engines that tell their name, fail on a schedule, and count."""
+    return start_side(stack)
 
 
 @pytest.fixture

@@ -52,18 +52,24 @@ class Side:
 
     async def _answer(self, connection: RawConnection) -> None:
         failing = self.every and self.asked % self.every == 0
+        if not self.hold.is_set():
+            await self._held(connection)
+        body = json.dumps({"from": self.name}).encode()
+        fields = (b"Content-Type: application/json",)
+        await connection.answer(body, *fields, status=self.status.encode() if failing else b"200 OK")
+
+    async def _held(self, connection: RawConnection) -> None:
+        """Wait until answers may go; ConnectionResetError where nobody waits for this one any more."""
         waiting = asyncio.create_task(self.hold.wait())
-        gone = asyncio.create_task(connection.reader.read(1))
+        gone = asyncio.create_task(connection.gone())
         try:
             await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
             gone.cancel()
+            await asyncio.wait({waiting, gone})
         if not self.hold.is_set():
             raise ConnectionResetError
-        body = json.dumps({"from": self.name}).encode()
-        fields = (b"Content-Type: application/json",)
-        await connection.answer(body, *fields, status=self.status.encode() if failing else b"200 OK")
 
 
 StartSide = Callable[..., Awaitable[Side]]

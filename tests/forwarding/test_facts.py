@@ -69,6 +69,24 @@ def test_octets_that_are_no_text_are_not_mistaken_for_other_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "asks"),
+    [
+        (b'{"stream": true}', True),
+        (b'{"\\u0073tream": true}', True),
+        (b'{"stream": "yes"}', True),
+        (b'{"stream": false, "stream": 1}', True),
+        (b'{"stream": true, "stream": false}', False),
+        (b'{"stream": null}', False),
+        (b'{"messages": [{"stream": true}]}', False),
+        (b"[true]", False),
+        (b"", False),
+    ],
+)
+def test_a_stream_is_asked_for_as_an_engine_would_read_it(body: bytes, asks: bool) -> None:
+    assert facts(post(body)).asks_for_stream is asks
+
+
+@pytest.mark.parametrize(
     ("body", "model"),
     [
         (b'{"model": "a"}', "a"),
