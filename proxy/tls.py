@@ -6,9 +6,13 @@ from pathlib import Path
 
 from cryptography import x509
 
+from proxy.config.regular_file import read_regular
 from proxy.config.settings_spec import ListenerTls
 from proxy.config.spec import UpstreamTls
 from proxy.errors import ConfigError, Problem, Severity
+
+LARGEST_PEM = 16 * 1024 * 1024
+"""Bytes of a file of certificates; bundles of all public authorities have less than 1 MiB."""
 
 PROTOCOLS = ["http/1.1"]
 
@@ -167,7 +171,7 @@ def load_certificate(context: ssl.SSLContext, cert: str, key: str) -> None:
 def read_pem(path: str, kind: str) -> str:
     """The text of a PEM file that holds at least one part of a kind."""
     try:
-        text = Path(path).read_text("ascii", "replace")
+        text = read_regular(path, LARGEST_PEM).decode("ascii", "replace")
     except OSError as error:
         raise unusable(path, f"cannot be read: {reason(error)}") from None
     if f"{kind}-----" not in text:

@@ -55,7 +55,7 @@ class Authenticator:
     async def adopt(self, auths: Iterable[Auth]) -> None:
         """Know callers by these from now on. What stays keeps its state, what goes is closed.
 
-        Raises ConfigError where a file of them cannot be used; then everything stays as it was.
+        Raises ConfigError where it cannot be told where an issuer's keys are; then everything stays as it was.
         """
         wanted = tuple(auths)
         await self._sources.adopt(wanted)

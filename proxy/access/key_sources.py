@@ -13,6 +13,7 @@ from yarl import URL
 
 from proxy.access.signing_keys import KeysError
 from proxy.config.access_spec import JwtAuth
+from proxy.config.regular_file import read_regular
 
 # In bytes. A set of 100 keys of 4096 bits is a tenth of it.
 LARGEST_BODY = 1024 * 1024
@@ -58,8 +59,7 @@ class KeyFile:
         return Fetched(content)
 
     def _read(self) -> bytes:
-        with self._path.open("rb") as file:
-            return file.read(LARGEST_BODY + 1)
+        return read_regular(self._path, LARGEST_BODY + 1)
 
 
 class KeyUrl:

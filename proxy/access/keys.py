@@ -12,7 +12,7 @@ from typing import NamedTuple
 from proxy.access.identity import Fault, Identity
 from proxy.access.key_file import Key, read_key_file
 from proxy.config.problems import Problems
-from proxy.errors import ConfigError, Problem, Severity
+from proxy.errors import Problem, Severity
 
 PREFIX = "psk-"
 _ALPHABET = string.ascii_letters + string.digits
@@ -42,10 +42,11 @@ class _Entry(NamedTuple):
 class KeyRing:
     """The keys of one file. Mutable: what was last read without an error, which reading anew replaces in one step.
 
-    `clock` gives seconds since 1970. Where the file cannot be used at all, making a ring of it raises ConfigError.
+    `clock` gives seconds since 1970. A ring of a file that cannot be used holds no key until it is read anew: a worker
+    that takes another one's place must serve what asks for no key. `problems` were found when it was made.
     """
 
-    __slots__ = ("_clock", "_entries", "_text", "_variables", "generation", "path", "warnings")
+    __slots__ = ("_clock", "_entries", "_text", "_variables", "generation", "path", "problems")
 
     def __init__(
         self, path: str, clock: Callable[[], float] = time, variables: Mapping[str, str] | None = None
@@ -56,10 +57,8 @@ class KeyRing:
         self._variables = os.environ if variables is None else variables
         problems = Problems()
         self._text, keys = read_key_file(path, self._variables, problems)
-        if problems.failed:
-            raise ConfigError(problems.all())
-        self.warnings: tuple[Problem, ...] = problems.all()
-        self._entries = self._entries_of(keys)
+        self.problems: tuple[Problem, ...] = problems.all()
+        self._entries = {} if problems.failed else self._entries_of(keys)
 
     def __repr__(self) -> str:
         return f"<KeyRing {self.path}: {len(self._entries)} keys, generation {self.generation}>"

@@ -45,13 +45,15 @@ class Sources:
     async def adopt(self, auths: Iterable[Auth]) -> None:
         """Exchange what there is for what these need. What stays keeps its state, what goes is closed.
 
-        Raises ConfigError where a file of them cannot be used; then everything stays as it was.
+        A file that cannot be used is told, and lets nobody in until it is mended: whoever read the configuration has
+        checked its files, and a worker that begins later must serve what does not hang on them. Raises ConfigError
+        where it cannot be told where an issuer's keys are; then everything stays as it was.
         """
         wanted = tuple(auths)
         tokens = list(dict.fromkeys(auth.jwt for auth in wanted if auth.jwt is not None))
         problems: list[Problem] = []
         async with AsyncExitStack() as opened:
-            rings = await self._open_rings(dict.fromkeys(auth.keys for auth in wanted if auth.keys), problems)
+            rings = await self._open_rings(dict.fromkeys(auth.keys for auth in wanted if auth.keys))
             key_sets = await self._open_key_sets(tokens, problems, opened)
             if problems:
                 raise ConfigError(tuple(problems))
@@ -84,18 +86,14 @@ class Sources:
         held = self.verifiers.get(auth)
         return held if held is not None and held.keys is keys else TokenVerifier(auth, keys, self._clock)
 
-    async def _open_rings(self, paths: Iterable[str], problems: list[Problem]) -> dict[str, KeyRing]:
+    async def _open_rings(self, paths: Iterable[str]) -> dict[str, KeyRing]:
         rings = {path: self.rings[path] for path in paths if path in self.rings}
         for path in paths:
             if path in rings:
                 continue
-            try:
-                rings[path] = await asyncio.to_thread(KeyRing, path, self._clock)
-            except ConfigError as error:
-                problems += error.problems
-            else:
-                for warning in rings[path].warnings:
-                    LOG.warning("%s", warning)
+            rings[path] = await asyncio.to_thread(KeyRing, path, self._clock)
+            for problem in rings[path].problems:
+                LOG.log(logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING, "%s", problem)
         return rings
 
     async def _open_key_sets(
@@ -119,7 +117,8 @@ class Sources:
             keys.start()
             if _is_file(place):
                 await keys.reload()
-                problems += [] if keys.problem is None else [_problem(place, keys.problem)]
+                if keys.problem is not None:
+                    LOG.error("%s", _problem(place, keys.problem))
         return key_sets
 
 

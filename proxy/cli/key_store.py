@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from proxy.config.files import LARGEST_FILE
+from proxy.config.regular_file import read_regular
+
 NEW_MODE = 0o600
 
 Change = Callable[[str | None], str]
@@ -21,7 +24,7 @@ def change_file(file: str, change: Change) -> None:
     path = Path(file).resolve()
     with _locked(path):
         try:
-            text = path.read_bytes().decode()
+            text = read_regular(path, LARGEST_FILE).decode()
         except FileNotFoundError:
             text = None
         _replace(path, change(text).encode())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proxy.config.codes import Code
 from proxy.config.problems import Problems
+from proxy.config.regular_file import read_regular
 from proxy.config.text.nodes import Place
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -75,8 +76,7 @@ def read_texts(files: Sequence[str], problems: Problems) -> dict[str, str]:
 
 
 def _text_of(file: str) -> str:
-    with Path(file).open("rb") as stream:
-        content = stream.read(LARGEST_FILE + 1)
+    content = read_regular(file, LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
         raise ValueError(f"it is larger than {LARGEST_FILE // 1024**2}MiB")
     return content.decode()

@@ -142,7 +142,9 @@ class DataPlane:
                 return tasks.create_task(self._apply(config))
             case Drain():
                 return self._begin_drain(tasks, command.notice, command.timeout)
-            case ReportRequest() | ReloadSecrets() | ReopenLogs():
+            case ReloadSecrets():
+                return tasks.create_task(self._reload_secrets())
+            case ReportRequest() | ReopenLogs():
                 await self._answer(command)
             case SetServices():
                 return tasks.create_task(self._set_services(command))
@@ -154,16 +156,20 @@ class DataPlane:
                 assert_never(command)
         return None
 
-    async def _answer(self, command: ReportRequest | ReloadSecrets | ReopenLogs) -> None:
+    async def _answer(self, command: ReportRequest | ReopenLogs) -> None:
         match command:
             case ReportRequest():
                 await self._tell(Report(command.number, self._app.report()))
-            case ReloadSecrets():
-                await self._tell(SecretsReloaded(tuple(await self._app.reload_secrets())))
             case ReopenLogs():
                 self._app.reopen_logs()
             case _:
                 assert_never(command)
+
+    async def _reload_secrets(self) -> None:
+        """Beside what else is asked: a file on a disk that does not answer may take its time."""
+        async with self._applying:
+            failures = await self._app.reload_secrets()
+        await self._tell(SecretsReloaded(tuple(failures)))
 
     async def _apply(self, config: Config) -> None:
         async with self._applying:

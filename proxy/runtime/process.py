@@ -91,6 +91,11 @@ class WorkerProcess:
         """The process' number."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
     async def boot(self, settings: Settings, sockets: Sequence[socket.socket], table: int, limit: float) -> None:
         """Send the first frame and wait until the worker has begun. Raises WorkerFailedError."""
         grants = tuple(ListenerGrant(bound.fileno(), place) for place, bound in enumerate(sockets))

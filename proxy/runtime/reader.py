@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.config.loader import LoadResult, load
 from proxy.config.spec import Config
-from proxy.runtime.auth_files import auth_files
+from proxy.runtime.auth_files import auth_files, check_auth_files
 from proxy.runtime.canary_plan import canary_plans
 from proxy.runtime.pieces import cut
 from proxy.runtime.reading import Reading
@@ -32,10 +32,14 @@ def digest(result: LoadResult) -> Reading:
     config = result.config
     if config is None:
         return Reading(problems=result.problems, files=result.files)
+    auths = [server.auth for server in config.servers.values()] + [route.auth for route in config.routes]
+    faults = check_auth_files(auths)
+    # A key file that keeps the configuration from being put in force is watched with its own files: once it is mended
+    # all of them are read again.
     return Reading(
         version=config.version,
-        problems=result.problems,
-        files=result.files,
+        problems=(*result.problems, *faults),
+        files=(*result.files, *dict.fromkeys(fault.file for fault in faults)),
         watched=secret_files(config),
         credentials=credential_places(config),
         services=plan_services(config),

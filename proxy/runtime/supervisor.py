@@ -16,7 +16,7 @@ from proxy.access.shared_table import SharedTable
 from proxy.config.settings_spec import Listener, Settings
 from proxy.errors import ConfigError, Problem, Severity
 from proxy.runtime.admin import AdminServer
-from proxy.runtime.auth_files import auth_files
+from proxy.runtime.auth_files import auth_files, check_auth_files
 from proxy.runtime.canaries import Action
 from proxy.runtime.canary_keeper import CanaryKeeper
 from proxy.runtime.canary_plan import CanaryWeights
@@ -105,6 +105,10 @@ class Supervisor:
     async def _startup(self) -> None:
         """From files to workers that serve. Nothing listens before the configuration is known to be good."""
         await self._routes.look()
+        faults = await asyncio.to_thread(check_auth_files, [self._settings.auth])
+        if any(fault.severity is Severity.ERROR for fault in faults):
+            raise ConfigError(faults)
+        self._log_problems(faults)
         reading = await self._read()
         if not reading.usable:
             raise ConfigError(reading.problems)
@@ -197,6 +201,8 @@ class Supervisor:
                 await self._present_services.set(reading.services)
             else:
                 await self._present_services.retry()
+            if not outcome.successful:
+                await asyncio.to_thread(self._watch, self._reading, reading)
             self._reloader.record(outcome, reading, time.time(), problems)
             self._log_problems((*reading.problems, *problems))
             LOG.log(
@@ -217,6 +223,8 @@ class Supervisor:
             case Verdict.APPLY:
                 courses = self._canaries.prospect(reading)
                 reading = msgspec.structs.replace(reading, weights=self._canaries.weights(courses))
+                # Before workers read them: what changes from now on, they are told.
+                await asyncio.to_thread(self._watch, reading, self._reading)
                 try:
                     await self._present_workers.apply(reading)
                 except WorkerFailedError as error:
@@ -242,9 +250,11 @@ class Supervisor:
     async def _read(self) -> Reading:
         return await read_configuration(self._settings.routes, self._commands.reader)
 
-    def _watch(self, reading: Reading) -> None:
-        self._routes.watch_also(reading.files)
-        self._secrets.watch_also((*self._listener_certificates(), *self._secret_files(reading)))
+    def _watch(self, *readings: Reading) -> None:
+        """Watch all that these were read from, and all secrets that they name."""
+        self._routes.watch_also([file for reading in readings for file in reading.files])
+        secrets = [file for reading in readings for file in self._secret_files(reading)]
+        self._secrets.watch_also((*self._listener_certificates(), *secrets))
 
     def _secret_files(self, reading: Reading) -> Iterator[str]:
         yield from reading.watched
@@ -268,6 +278,8 @@ class Supervisor:
         async with aclosing(self._secrets.changes()) as changes:
             async for _ in changes:
                 await self._reload_secrets()
+                if not self._reloader.facts().last_reload_successful:
+                    await self.reload()
 
     async def _follow_hangups(self) -> None:
         while True:
@@ -297,7 +309,8 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether requests are served and nothing drains."""
-        return self._serving and not self._ending.is_set()
+        alive = self._workers is not None and self._workers.alive
+        return self._serving and alive and not self._ending.is_set()
 
     async def reports(self) -> Sequence[WorkerReport]:
         """What is going on in each worker."""

@@ -71,6 +71,11 @@ class Workers:
         """The number of each slot's process."""
         return {worker: process.pid for worker, process in self._processes.items()}
 
+    @property
+    def alive(self) -> bool:
+        """Whether any worker's process is there."""
+        return any(process.alive for process in self._processes.values())
+
     async def start(self, reading: Reading) -> None:
         """Start all, and return when all serve. Raises WorkerFailedError."""
         self._reading = reading

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from proxy.config.regular_file import read_regular
 from proxy.config.spec import Credential
 from proxy.errors import ConfigError, Problem, Severity
 
@@ -38,8 +39,7 @@ def _read(credential: Credential, path: str | None) -> str:
         wanted = credential.secret or "a credential"
         raise _unusable("", f"the secret {wanted!r} cannot be read: the settings name no secrets folder")
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(LONGEST + 1)
+        data = read_regular(path, LONGEST + 1)
     except OSError as error:
         raise _unusable(path, f"cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
     text = data.decode("latin-1").strip()

@@ -77,7 +77,11 @@ def _jwt() -> Form:
         Key("leeway", duration_or_zero(), "How far clocks may differ.", format_duration(default.leeway)),
         Key("user_claim", name(), "The claim with the caller's id.", default.user_claim),
         Key("tier_claim", name(), "The claim with the caller's tier.", default.tier_claim),
-    ), (either("issuer", "jwks", "jwksUri"), at_most_one("audience", "audiences"), at_most_one("jwks", "jwksUri")))  # fmt: skip
+    ), (
+        either("issuer", "jwks", "jwksUri"),
+        at_most_one("audience", "audiences"),
+        at_most_one("jwks", "jwksUri"),
+    ))  # fmt: skip
 
 
 def _redis() -> Form:
