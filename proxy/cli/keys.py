@@ -70,7 +70,9 @@ def create(
     models: Annotated[
         list[str] | None, typer.Option("--model", help="A model it may use, or a glob; again for more. All if none.")
     ] = None,
-    expires: Annotated[str | None, typer.Option("--expires", help="How long it is good, such as 90d.")] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", help="How long it is good, such as 12h or 90d, at most 366d.")
+    ] = None,
     limits: Annotated[
         list[str] | None, typer.Option("--limit", help='How much, such as "requests=100/minute"; again for more.')
     ] = None,
@@ -142,9 +144,14 @@ def _located(file: str | None) -> str:
 
 def _seconds(text: str) -> float:
     try:
-        return parse_duration(text)
+        seconds = parse_duration(text)
     except UnitError as fault:
         raise typer.BadParameter(f"expected {fault}", param_hint="--expires") from fault
+    if seconds <= 0 or text.strip().isdigit():
+        raise typer.BadParameter(
+            "expected a time with its unit, such as 90d or 12h, and more than none", param_hint="--expires"
+        )
+    return seconds
 
 
 def _pair(text: str) -> tuple[str, JsonValue]:

@@ -12,7 +12,7 @@ from proxy.config.settings_spec import Limits, Listener, ListenerTls, LogSetting
 from proxy.config.text.document import parse_documents
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode
 from proxy.config.values.addresses import bound_address, network
-from proxy.config.values.auth import read_auth
+from proxy.config.values.auth import auth_of
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.kinds import (
     beside,
@@ -120,7 +120,7 @@ def _read_settings(node: Node, problems: Problems) -> Settings | None:
             routes=_routes(fields),
             secrets=fields.get("secrets", path),
             state=fields.get("state", path) or beside(fields.place.file, STATE_FOLDER),
-            auth=fields.get("auth", read_auth),
+            auth=auth_of(fields),
             redis=fields.get("redis", read_redis),
             fallback_header=fields.get("fallback_header", boolean, default.fallback_header),
             limits=fields.get("limits", _limits, default.limits),

@@ -101,11 +101,11 @@ class CanaryKeeper:
         return self._canaries.views()
 
     async def _settle(self) -> None:
-        """First the weights, which cannot wait, then the file."""
-        try:
-            await self._plane.put_weights(self._canaries.weights)
-        finally:
-            self._store.save(self._canaries.saved)
+        """First the file: a worker that hangs can hold up the weights for a minute, and whoever begins anew meanwhile
+        must not give a failed canary its requests back.
+        """
+        self._store.save(self._canaries.saved)
+        await self._plane.put_weights(self._canaries.weights)
 
     def _pause(self) -> float | None:
         """Seconds until the next look; None where none is needed before something changes."""

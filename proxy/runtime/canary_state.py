@@ -13,6 +13,8 @@ import msgspec
 FILE = "canaries.json"
 LARGEST = 16 * 1024 * 1024  # bytes
 
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
 LOG = logging.getLogger("penstock.canary")
 
 
@@ -49,17 +51,25 @@ class CanaryStore:
         self._told = False
 
     def load(self) -> dict[str, SavedCanary]:
-        """What was kept, by name. A file that cannot be read is told, and counts for nothing."""
+        """What was kept, by name.
+
+        An entry that cannot be read, a later version's perhaps, is told and counts for nothing; so does a whole file,
+        which is put aside before it is written anew.
+        """
         if self._file is None:
             return {}
         try:
             with self._file.open("rb") as file:
                 content = file.read(LARGEST)
-            self._last = msgspec.json.decode(content, type=dict[str, SavedCanary])
+            entries = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        except (OSError, *_UNREADABLE) as error:
             LOG.error("%s cannot be read, canaries begin anew: %s", self._file, error)  # noqa: TRY400 - says it all
+            with suppress(OSError):
+                self._file.rename(self._file.with_name(f"{FILE}.bad"))
+            return {}
+        self._last = {name: saved for name, entry in entries.items() if (saved := _entry(name, entry)) is not None}
         return dict(self._last)
 
     def save(self, canaries: Mapping[str, SavedCanary]) -> None:
@@ -75,6 +85,14 @@ class CanaryStore:
             return
         self._last = dict(canaries)
         self._told = False
+
+
+def _entry(name: str, entry: msgspec.Raw) -> SavedCanary | None:
+    try:
+        return msgspec.json.decode(entry, type=SavedCanary)
+    except _UNREADABLE as error:
+        LOG.error("what was kept of the canary %s cannot be read, it begins anew: %s", name, error)  # noqa: TRY400
+        return None
 
 
 def write_atomically(file: Path, content: bytes) -> None:

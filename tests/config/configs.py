@@ -219,7 +219,14 @@ KEYS = st.sampled_from(["sk-1", "1", "true", "a b", "${A}", "#", "'\"\\"]) | st.
 CREDENTIALS = (
     st.builds(Credential, KEYS)
     | st.builds(Credential, st.none(), FILES)
-    | st.builds(Credential, st.none(), st.none(), SECRETS, NAMES, st.sampled_from(["Bearer", "APIKey", "x-api-key"]))
+    | st.builds(
+        Credential,
+        st.none(),
+        st.none(),
+        SECRETS,
+        st.sampled_from(["api-key", "TOKEN", "a.b_c"]),
+        st.sampled_from(["Bearer", "APIKey", "x-api-key"]),
+    )
 )
 
 # --- servers ----------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def test_a_spoilt_file_is_told_and_counts_for_nothing(
     (tmp_path / FILE).write_bytes(content)
     store = CanaryStore(tmp_path)
     assert store.load() == {}
-    assert "cannot be read, canaries begin anew" in caplog.text
+    assert "cannot be read, " in caplog.text
     store.save(CANARIES)
     assert CanaryStore(tmp_path).load() == CANARIES
 
@@ -100,3 +100,14 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path: Path, monkeypatch
     store.save({})
     assert CanaryStore(tmp_path).load() == CANARIES
     assert [each.name for each in tmp_path.iterdir()] == [FILE]
+
+
+def test_an_odd_entry_takes_no_other_with_it_and_a_spoilt_file_is_put_aside(tmp_path: Path) -> None:
+    good = SavedCanary("d", Phase.FAILED, 0.0, 1, 5.0, "why")
+    CanaryStore(tmp_path).save({"a/b": good, "c/d": good})
+    file = tmp_path / "canaries.json"
+    file.write_text(file.read_text().replace('"Failed"', '"Paused"', 1))
+    assert list(CanaryStore(tmp_path).load().values()) == [good]
+    file.write_text("{")
+    assert CanaryStore(tmp_path).load() == {}
+    assert (tmp_path / "canaries.json.bad").read_text() == "{"

@@ -4,6 +4,7 @@ import re
 
 from proxy.config.access_spec import Queueing
 from proxy.config.codes import Code
+from proxy.config.kubernetes.values import secret_key
 from proxy.config.match_spec import ValueTest
 from proxy.config.native.parts import port
 from proxy.config.problems import Problems
@@ -11,7 +12,7 @@ from proxy.config.spec import Credential, EndpointSpec, ServiceListener
 from proxy.config.text.nodes import MappingNode, Node, ScalarNode, quoted, shown
 from proxy.config.values.conditions import read_path_test
 from proxy.config.values.fields import Fields, fields_of
-from proxy.config.values.kinds import choice, duration, existing_file, full_name, listed, name, whole
+from proxy.config.values.kinds import choice, duration, existing_file, full_name, listed, whole
 
 CREDENTIAL_SCHEMES = ("Bearer", "APIKey", "x-api-key")
 MOST_AT_ONCE = 1_000_000
@@ -73,7 +74,7 @@ def _read_secret(node: Node, problems: Problems) -> Credential | None:
         return None
     with fields:
         secret = fields.require("secret", secret_name)
-        key = fields.require("key", name)
+        key = fields.require("key", secret_key)
         scheme = fields.get("scheme", choice(CREDENTIAL_SCHEMES), CREDENTIAL_SCHEMES[0])
     return None if secret is None or key is None else Credential(secret=secret, key=key, scheme=scheme)
 

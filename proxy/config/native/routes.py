@@ -12,7 +12,7 @@ from proxy.config.native.targets import target_kind
 from proxy.config.problems import Problems
 from proxy.config.spec import Route, TokenLimit
 from proxy.config.text.nodes import ListNode, Node, ScalarNode, described
-from proxy.config.values.auth import read_auth
+from proxy.config.values.auth import auth_of
 from proxy.config.values.fields import fields_of
 from proxy.config.values.kinds import choice, full_name, mismatch, name, one_or_more, whole
 from proxy.config.values.limits import read_limits
@@ -54,7 +54,7 @@ def _read_route(node: Node, assembly: Assembly) -> Route | None:
             rules=read_rules(fields, assembly),
             fallback=fields.get("fallback", one_or_more(target_kind(assembly, weighted=False)), ()),
             token_limit=fields.get("token_limit", _read_token_limit),
-            auth=fields.get("auth", read_auth),
+            auth=auth_of(fields),
             limits=fields.get("limits", read_limits, ()),
             description=fields.get("description", prose, default.description),
             kind=fields.get("kind", name, default.kind),

@@ -14,7 +14,7 @@ from proxy.config.problems import Problems
 from proxy.config.spec import Balance, EndpointSpec, Engine, ModelServer, Retries, Timeouts
 from proxy.config.text.nodes import ListNode, MappingNode, Node, Place, ScalarNode
 from proxy.config.values.addresses import endpoint_url
-from proxy.config.values.auth import read_auth
+from proxy.config.values.auth import auth_of
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.headers import header_map
 from proxy.config.values.kinds import (
@@ -81,7 +81,7 @@ def _read_server(key: str, place: Place, node: Node, problems: Problems) -> Mode
             objectives=fields.get("objectives", read_objectives, ()),
             selector=fields.get("select", read_selector),
             disaggregation=fields.get("disaggregation", read_disaggregation),
-            auth=fields.get("auth", read_auth),
+            auth=auth_of(fields),
             limits=fields.get("limits", read_limits, ()),
             queueing=read_queueing(fields, endpoints),
             listener=fields.get("listener", read_listener),

@@ -117,7 +117,8 @@ def shown_forms() -> list[Form]:
         ), (at_most_one("path", "paths"),)),
         Form("credential", "A secret that is shown to the engines.", (
             Key("secret", secret, "The secret that holds it, as namespace/name.", required=True),
-            Key("key", name(), "Its key in the secret.", required=True),
+            Key("key", fitting("^(?!\\.{1,2}$)[A-Za-z0-9._-]{1,253}$"), "Its key in the secret, a file's name.",
+                required=True),
             Key("scheme", words(CREDENTIAL_SCHEMES), "How it is sent.", CREDENTIAL_SCHEMES[0]),
         )),
     ]  # fmt: skip

@@ -81,7 +81,7 @@ def _route() -> Form:
         Key("priority", any_of({"const": LAST_WORD}, whole(-HEAVIEST, HEAVIEST)), "The higher one is asked first.",
             default.priority),
         Key("token_limit", ref("token_limit"), "LLM tokens that it admits."),
-        Key("auth", ref("auth"), "What callers have to show."),
+        Key("auth", ref("auth"), "What callers have to show.", filled=True),
         Key("limits", limits(), "How much may be taken; all of them hold."),
         Key("rules", listed(ref("rule")), "In order; the first that holds decides."),
         Key("fallback", _fallbacks(), "Takes what no rule of any route took."),

@@ -88,7 +88,7 @@ def _server() -> Form:
         Key("rate_limit", ref("rate_limit"), "Beyond it, 429."),
         Key("tls", ref("tls"), "For https:// endpoints."),
         Key("disaggregation", ref("disaggregation"), "Prefill and decode on endpoints of their own. Not enforced yet."),
-        Key("auth", ref("auth"), "What callers have to show."),
+        Key("auth", ref("auth"), "What callers have to show.", filled=True),
         Key("limits", limits(), "How much may be taken; all of them hold."),
         Key("max_in_flight", whole(1, MOST_AT_ONCE), "Requests at once, over all workers."),
         Key("max_in_flight_per_endpoint", whole(1, MOST_AT_ONCE), "The same for each of its endpoints."),

@@ -44,7 +44,7 @@ def _settings() -> Form:
         Key("routes", one_or_more(_path()), "Route files: files, folders or globs.", f"{ROUTES_FOLDER}/"),
         Key("secrets", _path(), "A folder of secrets."),
         Key("state", _path(), "The folder for what must outlive a restart; state beside this file if not given."),
-        Key("auth", ref("auth"), "What callers of any route have to show."),
+        Key("auth", ref("auth"), "What callers of any route have to show.", filled=True),
         Key("redis", redis(), "Where limits are kept that several hosts share."),
         Key("fallback_header", boolean(), "Whether answers tell why earlier targets failed.", default.fallback_header),
         Key("limits", ref("limits"), "What one client may take."),

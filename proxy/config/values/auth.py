@@ -23,9 +23,19 @@ from proxy.config.values.kinds import (
 )
 
 _URL = re.compile(r"https?://[^\s/?#@]+(?:[/?][^\s#]*)?")
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _WITH_PASSWORD = re.compile(r"[^/]*://[^/]*@")
 _SYMMETRIC = re.compile(r"(?i)HS[0-9]+")
 _AUTH, _JWT = Auth(), JwtAuth()
+
+
+def auth_of(fields: Fields) -> Auth | None:
+    """What callers must show, if anything. A key without a value, its lines left out, would let anybody in."""
+    node = fields.node_of("auth")
+    if isinstance(node, ScalarNode) and node.empty and not node.faulty:
+        message = "auth is empty, which would let anybody in: say what callers must show, or leave the key out"
+        fields.problems.error(node.place, Code.MISSING_KEY, message)
+    return fields.get("auth", read_auth)
 
 
 def read_auth(node: Node, problems: Problems) -> Auth | None:
@@ -82,7 +92,7 @@ def check_issuer(fields: Fields, issuer: str, keys: str) -> None:
         message = f"expected {issuer}, {keys} or both: without them every token would do"
         fields.problems.error(fields.place, Code.MISSING_KEY, message)
     elif isinstance(node, ScalarNode) and _URL.fullmatch(node.text):
-        _tell_plain(node, fields.problems)
+        _check_url(node, fields.problems)
     elif isinstance(node, ScalarNode) and isinstance(node.value, str) and node.text:
         message = f"this is no URL, and without {keys} the keys are found through the issuer's"
         fields.problems.error(node.place, Code.BAD_ADDRESS, message)
@@ -107,15 +117,27 @@ def read_keys_url(node: Node, problems: Problems) -> str | None:
         message = f"expected a URL that begins with https:// or http://, found {described(node)}"
         problems.error(node.place, Code.BAD_ADDRESS, message)
         return None
-    _tell_plain(node, problems)
-    return found
+    return found if _check_url(node, problems) else None
 
 
-def _tell_plain(node: ScalarNode, problems: Problems) -> None:
-    parts = urlsplit(node.text)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+def _check_url(node: ScalarNode, problems: Problems) -> bool:
+    """Whether somebody can be asked there, over what can be trusted."""
+    try:
+        parts = urlsplit(node.text)
+        host, port = parts.hostname, parts.port
+        if parts.netloc.startswith("["):
+            ip_address(host or "")
+        sound = bool(host) and port != 0 and _AUTHORITY.fullmatch(parts.netloc) is not None
+    except ValueError:
+        sound = False
+    if not sound:
+        expected = "expected a host and a port from 1 to 65535 in this URL"
+        problems.error(node.place, Code.BAD_ADDRESS, f"{expected}, found {described(node)}")
+        return False
+    if parts.scheme == "http" and not _is_loopback(host or ""):
         message = "keys that come over plain http can be changed on their way, by which anyone gets in: use https"
         problems.warning(node.place, Code.BAD_ADDRESS, message)
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -186,3 +186,9 @@ def test_a_bound_out_of_bounds_is_told(fields: str) -> None:
 
 def test_a_wait_of_nothing_is_told() -> None:
     assert [problem.code for problem in errors("max_in_flight: 1, max_pending: 1, queue_timeout: 0")] == ["PS110"]
+
+
+@pytest.mark.parametrize("key", ["../../../etc/passwd", "..", "a/b"])
+def test_a_key_of_a_secret_stays_in_the_folder_of_secrets(key: str) -> None:
+    text = f"servers: {{a: {{endpoints: [http://h], credential: {{secret: d/s, key: '{key}'}}}}}}\n{ROUTE}"
+    assert [problem.severity for problem in load_texts({"a.yaml": text}).problems] == [Severity.ERROR]

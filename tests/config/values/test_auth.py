@@ -117,3 +117,20 @@ def test_what_comes_from_a_variable_is_not_shown() -> None:
 def test_an_issuer_whose_variable_is_not_set_is_told_once() -> None:
     (problem,) = told("{jwt: {issuer: '${NONE}'}}")
     assert problem.code == "PS109"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "http://\u2100.com/x", "https://h:999999/x", "https://a:b/x", "https://h:0/x", "https://[::1]x/x"],
+)
+@pytest.mark.parametrize("key", ["issuer", "jwks", "jwksUri"])
+def test_a_url_where_nobody_can_be_asked_is_told(key: str, url: str) -> None:
+    (problem,) = told(f"{{jwt: {{{key}: '{url}'}}}}")
+    assert (problem.severity, problem.code, problem.line) == (Severity.ERROR, "PS122", 1)
+
+
+def test_an_auth_without_a_value_lets_nobody_in_by_accident() -> None:
+    (problem,) = told("")
+    assert problem.severity is Severity.ERROR
+    assert problem.message.startswith("auth is empty")
+    assert load_settings_text("/etc/penstock.yaml", "routes: r\nauth:\n", {}).settings is None
