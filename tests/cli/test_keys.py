@@ -76,6 +76,8 @@ def test_a_name_is_taken_as_it_stands(name: str) -> None:
     "options",
     [
         ["--expires", "soon"],
+        ["--expires", "90"],
+        ["--expires", "0s"],
         ["--limit", "requests"],
         ["--limit", "requests=1/year"],
         ["--limit", "calls=1/day"],
