@@ -4,14 +4,19 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import assert_never
 
+import msgspec
+
 from proxy.errors import PenstockError
 from proxy.routing.canary import NOTHING, SideEvidence
 from proxy.runtime.canary_course import CanaryView, Course, Moment
 from proxy.runtime.canary_plan import CanaryPlan, CanaryWeights
-from proxy.runtime.canary_state import Phase, SavedCanary
+from proxy.runtime.canary_state import Key, Phase, SavedCanary
 from proxy.telemetry.report import CanaryCounters, WorkerReport
 
-Key = tuple[str, str]
+LONGEST_ABSENCE = 7 * 24 * 3600.0
+"""Seconds for which a canary whose rule is away is remembered: tools take a file away and bring it back."""
+
+MOST_ABSENT = 1_000
 
 
 class CanaryError(PenstockError):
@@ -30,23 +35,30 @@ Courses = Mapping[Key, Course]
 
 
 class Canaries:
-    """All canaries of the configuration in force. Its state: their courses, and what each worker had counted when it
-    was last asked, by its process.
+    """All canaries of the configuration in force. Its state: their courses, what was saved of those whose rule is away,
+    and what each worker had counted when it was last asked, by its process.
     """
 
-    def __init__(self, saved: Mapping[str, SavedCanary]) -> None:
+    def __init__(self, saved: Mapping[Key, SavedCanary]) -> None:
         self._courses: Courses = {}
-        self._saved = saved
+        self._absent = saved
         self._seen: dict[int, dict[tuple[str, str, int], SideEvidence]] = {}
 
     def prospect(self, plans: Iterable[CanaryPlan], now: Moment) -> Courses:
-        """The courses that these plans would have: one whose plan is unchanged goes on, also after a restart."""
+        """The courses that these plans would have: one whose plan is unchanged goes on, also after a restart or
+        when its rule was away for a while.
+        """
         return {plan.key: self._course(plan, now) for plan in plans}
 
-    def install(self, courses: Courses) -> None:
-        """Put a prospect in force."""
-        self._courses = courses
-        self._saved = {}
+    def install(self, courses: Courses, now: Moment) -> None:
+        """Put a prospect in force, and remember for a while those that it has no rule for."""
+        absent = [
+            (key, msgspec.structs.replace(saved, gone=now.unix if saved.gone is None else min(saved.gone, now.unix)))
+            for key, saved in self.saved.items()
+            if key not in courses and _remembered(saved, now)
+        ]
+        absent.sort(key=lambda each: each[1].gone or 0.0, reverse=True)
+        self._courses, self._absent = courses, dict(absent[:MOST_ABSENT])
 
     def observe(self, reports: Iterable[WorkerReport]) -> None:
         """Add what workers have counted since they were last asked. They must be asked one time after another."""
@@ -89,9 +101,9 @@ class Canaries:
         return weights_of(self._courses)
 
     @property
-    def saved(self) -> dict[str, SavedCanary]:
+    def saved(self) -> dict[Key, SavedCanary]:
         """What must outlive a restart."""
-        return {course.plan.name: course.saved for course in self._courses.values()}
+        return {**self._absent, **{key: course.saved for key, course in self._courses.items()}}
 
     def views(self) -> list[CanaryView]:
         """All of them, in the order of the files."""
@@ -101,8 +113,9 @@ class Canaries:
         known = self._courses.get(plan.key)
         if known is not None and known.plan.digest == plan.digest:
             return known
-        saved = self._saved.get(plan.name)
-        return Course(plan, now, saved if saved is not None and saved.digest == plan.digest else None)
+        saved = self._absent.get(plan.key)
+        returns = saved is not None and saved.fits(plan.digest) and _remembered(saved, now)
+        return Course(plan, now, saved if returns else None)
 
     def _add(self, counters: CanaryCounters, earlier: SideEvidence) -> None:
         course = self._courses.get((counters.route, counters.rule))
@@ -129,6 +142,10 @@ def weights_of(courses: Courses) -> tuple[CanaryWeights, ...]:
     return tuple(
         CanaryWeights(*key, *course.shares) for key, course in courses.items() if course.shares != course.plan.weights
     )
+
+
+def _remembered(saved: SavedCanary, now: Moment) -> bool:
+    return saved.gone is None or now.unix - saved.gone <= LONGEST_ABSENCE
 
 
 def _place(counters: CanaryCounters) -> tuple[str, str, int]:

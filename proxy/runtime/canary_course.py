@@ -148,7 +148,7 @@ class Course:
     def _return(self, saved: SavedCanary, now: Moment) -> None:
         """Go on where it stood before a restart."""
         self.step = min(max(saved.step, 0), max(0, len(self.plan.steps) - 1))
-        self.since = min(max(saved.since, 0.0), now.unix)
+        self.since = min(saved.since, now.unix) if saved.since > 0 else now.unix
         if saved.phase not in JUDGED:
             self.phase, self.reason = saved.phase, saved.reason
 

@@ -61,7 +61,7 @@ class CanaryKeeper:
         """Go on with these, now that they are in force. What was seen until now is evidence of those before."""
         if courses or self._canaries.views():
             self._canaries.observe(await self._plane.reports())
-        self._canaries.install(courses)
+        self._canaries.install(courses, self._now())
         self._store.save(self._canaries.saved)
         self._woken.set()
 

@@ -13,7 +13,12 @@ import msgspec
 FILE = "canaries.json"
 LARGEST = 16 * 1024 * 1024  # bytes
 
-_UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+UNREADABLE = "its saved state cannot be read"
+
+Key = tuple[str, str]
+"""A route and its rule."""
+
+_FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 LOG = logging.getLogger("penstock.canary")
 
@@ -31,7 +36,8 @@ class Phase(Enum):
 class SavedCanary(msgspec.Struct, frozen=True):
     """What is kept of one canary: its plan's digest, its phase and step, its share in per cent, since when, and why.
 
-    `since` is unix time in seconds.
+    `since` is unix time in seconds, and so is `gone`: since when its rule is away, None where it is there. An empty
+    digest is that of an entry that cannot be read, and fits any plan.
     """
 
     digest: str
@@ -40,6 +46,15 @@ class SavedCanary(msgspec.Struct, frozen=True):
     step: int
     since: float
     reason: str = ""
+    gone: float | None = None
+
+    def fits(self, digest: str) -> bool:
+        """Whether it is the saved form of a plan of this digest."""
+        return self.digest in {"", digest}
+
+
+class _Remains(msgspec.Struct):
+    digest: str = ""
 
 
 class CanaryStore:
@@ -47,14 +62,14 @@ class CanaryStore:
 
     def __init__(self, folder: Path | None) -> None:
         self._file = None if folder is None else folder / FILE
-        self._last: dict[str, SavedCanary] = {}
+        self._last: dict[Key, SavedCanary] = {}
         self._told = False
 
-    def load(self) -> dict[str, SavedCanary]:
-        """What was kept, by name.
+    def load(self) -> dict[Key, SavedCanary]:
+        """What was kept.
 
-        An entry that cannot be read, a later version's perhaps, is told and counts for nothing; so does a whole file,
-        which is put aside before it is written anew.
+        An entry that cannot be read, a later version's perhaps, is told and counts as aborted: it may have failed. A
+        whole file that cannot be read is told, put aside as `canaries.json.bad`, and counts for nothing.
         """
         if self._file is None:
             return {}
@@ -64,20 +79,20 @@ class CanaryStore:
             entries = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         except FileNotFoundError:
             return {}
-        except (OSError, *_UNREADABLE) as error:
+        except (OSError, *_FAULTS) as error:
             LOG.error("%s cannot be read, canaries begin anew: %s", self._file, error)  # noqa: TRY400 - says it all
-            with suppress(OSError):
-                self._file.rename(self._file.with_name(f"{FILE}.bad"))
+            _put_aside(self._file)
             return {}
-        self._last = {name: saved for name, entry in entries.items() if (saved := _entry(name, entry)) is not None}
+        self._last = _by_key(entries)
         return dict(self._last)
 
-    def save(self, canaries: Mapping[str, SavedCanary]) -> None:
+    def save(self, canaries: Mapping[Key, SavedCanary]) -> None:
         """Keep this in place of all that was. What cannot be written is told once, and lives on in memory."""
         if self._file is None or canaries == self._last:
             return
         try:
-            write_atomically(self._file, msgspec.json.format(msgspec.json.encode(canaries), indent=2))
+            entries = {msgspec.json.encode(key).decode(): saved for key, saved in canaries.items()}
+            write_atomically(self._file, msgspec.json.format(msgspec.json.encode(entries), indent=2))
         except OSError as error:
             if not self._told:
                 LOG.error("%s cannot be written, a restart forgets canaries: %s", self._file, error)  # noqa: TRY400
@@ -87,12 +102,50 @@ class CanaryStore:
         self._told = False
 
 
-def _entry(name: str, entry: msgspec.Raw) -> SavedCanary | None:
+def _put_aside(file: Path) -> None:
+    aside = file.with_name(f"{file.name}.bad")
+    try:
+        file.replace(aside)
+    except OSError as error:
+        LOG.error("%s cannot be put aside: %s", file, error)  # noqa: TRY400
+    else:
+        LOG.error("what it held is in %s", aside)
+
+
+def _by_key(entries: Mapping[str, msgspec.Raw]) -> dict[Key, SavedCanary]:
+    """The entries, under each key that their names may mean; a name that means one thing only comes first."""
+    found: dict[Key, SavedCanary] = {}
+    named = [(_keys(name), _entry(name, entry)) for name, entry in entries.items()]
+    for keys, saved in sorted(named, key=lambda each: len(each[0])):
+        for key in keys:
+            found.setdefault(key, saved)
+    return found
+
+
+def _keys(name: str) -> list[Key]:
+    """Names are JSON of the route and the rule. Earlier versions wrote route/rule, which may be divided at any slash:
+    the digest, which is of both names, tells which division is meant.
+    """
+    try:
+        return [msgspec.json.decode(name, type=Key)]
+    except _FAULTS:
+        places = [place for place, letter in enumerate(name) if letter == "/"]
+        return [(name[:place], name[place + 1 :]) for place in places]
+
+
+def _entry(name: str, entry: msgspec.Raw) -> SavedCanary:
     try:
         return msgspec.json.decode(entry, type=SavedCanary)
-    except _UNREADABLE as error:
-        LOG.error("what was kept of the canary %s cannot be read, it begins anew: %s", name, error)  # noqa: TRY400
-        return None
+    except _FAULTS as error:
+        LOG.error("what was kept of the canary %s cannot be read, it is held at no share: %s", name, error)  # noqa: TRY400
+        return SavedCanary(_digest(entry), Phase.ABORTED, 0.0, 0, 0.0, UNREADABLE)
+
+
+def _digest(entry: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(entry, type=_Remains).digest
+    except _FAULTS:
+        return ""
 
 
 def write_atomically(file: Path, content: bytes) -> None:

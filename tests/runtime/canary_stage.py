@@ -5,7 +5,7 @@ from proxy.routing.canary import NOTHING, SideEvidence, Timed
 from proxy.runtime.canaries import Canaries
 from proxy.runtime.canary_course import CanaryView, Course, Moment
 from proxy.runtime.canary_plan import CanaryPlan, CanaryWeights
-from proxy.runtime.canary_state import SavedCanary
+from proxy.runtime.canary_state import Key, SavedCanary
 from proxy.telemetry.report import CanaryCounters, MetricsSnapshot, WorkerReport
 
 ANALYSIS = Analysis(95.0, 60.0, min_requests=20)
@@ -38,7 +38,7 @@ class Stage:
     """Canaries of some plans, and two workers."""
 
     def __init__(
-        self, *plans: CanaryPlan, saved: dict[str, SavedCanary] | None = None, steady: float = 1_000.0
+        self, *plans: CanaryPlan, saved: dict[Key, SavedCanary] | None = None, steady: float = 1_000.0
     ) -> None:
         self.steady = steady
         self.workers = [FakeWorker(101), FakeWorker(102)]
@@ -61,7 +61,7 @@ class Stage:
         """A configuration comes into force."""
         courses = self.canaries.prospect(plans, self.now)
         self.look()
-        self.canaries.install(courses)
+        self.canaries.install(courses, self.now)
 
     def look(self) -> None:
         self.canaries.observe([worker.report() for worker in self.workers])

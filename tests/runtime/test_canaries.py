@@ -2,12 +2,13 @@
 
 import random
 
+import msgspec
 import pytest
 
 from proxy.routing.canary import SideEvidence
-from proxy.runtime.canaries import Action, CanaryError
+from proxy.runtime.canaries import LONGEST_ABSENCE, MOST_ABSENT, Action, CanaryError
 from proxy.runtime.canary_plan import CanaryWeights
-from proxy.runtime.canary_state import Phase
+from proxy.runtime.canary_state import UNREADABLE, Phase, SavedCanary
 from tests.runtime.canary_stage import STEPS, FakeWorker, Stage, plan
 
 OUT = (CanaryWeights("chat", "all", 100, 0),)
@@ -143,13 +144,89 @@ def test_a_change_of_the_file_forgets_all_and_what_was_seen_before_is_no_evidenc
     assert (stage.view.phase, stage.view.canary.trials, stage.weights) == (Phase.WATCHING, 0, ())
 
 
-def test_a_rule_that_is_gone_is_forgotten() -> None:
+def test_a_rule_that_is_away_for_a_while_has_no_weight_and_comes_back_as_it_was() -> None:
+    stage = Stage(plan())
+    stage.interval((400, 40))
+    failed = stage.view
+    stage.load()
+    assert (stage.canaries.views(), stage.weights) == ([], ())
+    stage.steady += LONGEST_ABSENCE - 10.0
+    stage.load(plan("other"))
+    stage.steady += 10.0
+    stage.load(plan("other"), plan())
+    back = stage.canaries.views()[1]
+    assert (back.phase, back.reason, back.since, stage.weights) == (Phase.FAILED, failed.reason, failed.since, OUT)
+
+
+def test_a_step_outlives_a_reload_without_its_rule() -> None:
+    stage = Stage(plan(steps=STEPS))
+    stage.interval((200, 1))
+    stage.load()
+    stage.load(plan(steps=STEPS))
+    assert (stage.view.step, stage.view.canary.trials) == (2, 0)
+
+
+def test_a_rule_that_comes_back_with_another_file_begins_anew() -> None:
     stage = Stage(plan())
     stage.interval((400, 40))
     stage.load()
-    assert (stage.canaries.views(), stage.weights, stage.canaries.saved) == ([], (), {})
+    stage.load(plan(digest="d2"))
+    assert stage.view.phase is Phase.WATCHING
+
+
+@pytest.mark.parametrize("reload_meanwhile", [False, True])
+def test_a_rule_that_is_away_for_longer_than_a_week_is_forgotten(reload_meanwhile: bool) -> None:
+    stage = Stage(plan())
+    stage.interval((400, 40))
+    stage.load()
+    stage.steady += LONGEST_ABSENCE + 1.0
+    if reload_meanwhile:
+        stage.load()
+        assert stage.canaries.saved == {}
     stage.load(plan())
     assert stage.view.phase is Phase.WATCHING
+
+
+def test_an_absence_is_counted_on_across_restarts() -> None:
+    before = Stage(plan())
+    before.interval((400, 40))
+    before.load()
+    after = Stage(saved=before.canaries.saved, steady=before.steady + LONGEST_ABSENCE - 1.0)
+    after.load()
+    after.steady += 2.0
+    after.load(plan())
+    assert after.view.phase is Phase.WATCHING
+
+
+def test_of_too_many_absent_rules_the_last_ones_are_remembered() -> None:
+    stage = Stage(plan("first"))
+    stage.steady += 1.0
+    stage.load(*[plan(f"r{number}") for number in range(MOST_ABSENT)])
+    assert ("chat", "first") in stage.canaries.saved
+    stage.steady += 1.0
+    stage.load()
+    assert len(stage.canaries.saved) == MOST_ABSENT
+    assert ("chat", "first") not in stage.canaries.saved
+
+
+def test_rules_whose_names_look_alike_keep_their_own_verdicts_across_restarts() -> None:
+    pair = (plan("q/r", route="p"), plan("r", route="p/q"))
+    before = Stage(*pair)
+    before.canaries.command(Action.ABORT, "p", before.now)
+    before.canaries.command(Action.PROMOTE, "p/q", before.now)
+    after = Stage(*pair, saved=before.canaries.saved)
+    assert [view.phase for view in after.canaries.views()] == [Phase.ABORTED, Phase.PROMOTED]
+
+
+def test_a_saved_canary_without_a_readable_digest_holds_any_plan_and_one_with_another_digest_none() -> None:
+    held = SavedCanary("", Phase.ABORTED, 0.0, 0, 0.0, UNREADABLE)
+    stage = Stage(plan(), saved={("chat", "all"): held})
+    assert (stage.view.phase, stage.view.reason, stage.weights) == (Phase.ABORTED, UNREADABLE, OUT)
+    assert stage.view.since == stage.now.unix
+    stage.load(plan(digest="d2"))
+    assert stage.weights == ()
+    other = msgspec.structs.replace(held, digest="d0")
+    assert Stage(plan(), saved={("chat", "all"): other}).weights == ()
 
 
 def test_a_prospect_that_is_not_installed_changes_nothing() -> None:

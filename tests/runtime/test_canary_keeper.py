@@ -17,7 +17,7 @@ from proxy.runtime.canaries import Action, CanaryError
 from proxy.runtime.canary_course import Moment
 from proxy.runtime.canary_keeper import CanaryKeeper
 from proxy.runtime.canary_plan import CanaryPlan, CanaryWeights
-from proxy.runtime.canary_state import FILE, CanaryStore, Phase
+from proxy.runtime.canary_state import FILE, UNREADABLE, CanaryStore, Phase
 from proxy.runtime.process import WorkerFailedError
 from proxy.runtime.reading import Reading
 from proxy.runtime.supervisor import Commands, Supervisor
@@ -36,6 +36,7 @@ class FakePlane:
         self.put: list[tuple[CanaryWeights, ...]] = []
         self.in_force: tuple[CanaryWeights, ...] = ()
         self.refusing = False
+        self.hung: asyncio.Event | None = None
 
     def now(self) -> Moment:
         return Moment(self.steady, UNIX + self.steady)
@@ -44,6 +45,8 @@ class FakePlane:
         return [self.worker.report()]
 
     async def put_weights(self, weights: tuple[CanaryWeights, ...]) -> None:
+        if self.hung is not None:
+            await self.hung.wait()
         if self.refusing:
             raise WorkerFailedError("worker 0 ended")
         if weights != self.in_force:
@@ -72,7 +75,7 @@ async def test_a_bad_canary_is_taken_out_written_down_and_told(
     plane.steady += 60.0
     await keeper.look()
     assert plane.put == [OUT]
-    assert CanaryStore(tmp_path).load()["chat/all"].phase is Phase.FAILED
+    assert CanaryStore(tmp_path).load()["chat", "all"].phase is Phase.FAILED
     (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert told.message.startswith("canary chat/all: Failed, share 0%: 40 of 400 requests failed (90% success")
 
@@ -92,10 +95,54 @@ async def test_weights_that_workers_did_not_take_are_put_again(plane: FakePlane,
     plane.refusing = True
     await keeper.look()
     assert keeper.views()[0].phase is Phase.FAILED
-    assert CanaryStore(tmp_path).load()["chat/all"].phase is Phase.FAILED
+    assert CanaryStore(tmp_path).load()["chat", "all"].phase is Phase.FAILED
     plane.refusing = False
     await keeper.look()
     assert plane.put == [OUT]
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+async def test_a_verdict_outlives_a_supervisor_that_ends_while_a_worker_hangs(
+    plane: FakePlane, tmp_path: Path, by_command: bool
+) -> None:
+    keeper = await keeper_of(plane, tmp_path, plan())
+    plane.worker.serve(1, 400, 40)
+    plane.steady += 60.0
+    plane.hung = asyncio.Event()
+    change = asyncio.create_task(keeper.command(Action.ABORT, "chat") if by_command else keeper.look())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    again = FakePlane()
+    await keeper_of(again, tmp_path, plan())
+    assert (plane.put, again.in_force) == ([], OUT)
+    plane.hung.set()
+    await change
+
+
+async def test_a_verdict_outlives_a_reload_without_its_rule_and_a_restart_meanwhile(
+    plane: FakePlane, tmp_path: Path
+) -> None:
+    keeper = await keeper_of(plane, tmp_path, plan())
+    await keeper.command(Action.ABORT, "chat")
+    await keeper.adopt(keeper.prospect(Reading()))
+    again = FakePlane()
+    keeper = await keeper_of(again, tmp_path)
+    assert (keeper.views(), again.in_force) == ([], ())
+    courses = keeper.prospect(Reading(canaries=(plan(),)))
+    assert keeper.weights(courses) == OUT
+
+
+async def test_a_canary_whose_saved_state_cannot_be_read_has_no_share_until_it_is_resumed(
+    plane: FakePlane, tmp_path: Path
+) -> None:
+    (tmp_path / FILE).write_text('{"chat/all": {"digest": "d1", "phase": "Paused"}}')
+    keeper = await keeper_of(plane, tmp_path, plan())
+    assert (plane.in_force, keeper.views()[0].reason) == (OUT, UNREADABLE)
+    await keeper.command(Action.RESUME, "chat")
+    assert plane.in_force == ()
+    again = FakePlane()
+    await keeper_of(again, tmp_path, plan())
+    assert again.in_force == ()
 
 
 async def test_a_command_that_is_not_in_force_says_so_and_holds_all_the_same(plane: FakePlane) -> None:
@@ -251,7 +298,7 @@ async def test_all_workers_take_a_bad_canary_out_also_one_that_begins_later_and_
         await until(lambda: asyncio.sleep(0.0, stage.supervisor.facts().worker_restarts == 1))
         await until(lambda: stage.has("100/0"))
         assert stage.supervisor.canaries()[0].phase == "Failed"
-    assert json.loads((tmp_path / "state" / FILE).read_text())["chat/all"]["phase"] == "Failed"
+    assert json.loads((tmp_path / "state" / FILE).read_text())['["chat","all"]']["phase"] == "Failed"
     (tmp_path / "state" / "evidence.json").unlink()
     async with running(tmp_path) as stage:
         assert await stage.has("100/0")
