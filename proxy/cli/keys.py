@@ -29,6 +29,7 @@ from proxy.config.values.units import UnitError, parse_duration
 FILE = "keys.yaml"
 _SHOWN_DIGITS = 8
 _COUNTED = tuple(counted.value for counted in Counted)
+_ISO_DATE = re.compile(r"[0-9]{4}-")
 _LIMIT = re.compile(rf"({'|'.join(_COUNTED)})=([0-9]+(?:\.[0-9]+)?)/({'|'.join(UNITS)})")
 
 FileOption = Annotated[
@@ -71,7 +72,12 @@ def create(
         list[str] | None, typer.Option("--model", help="A model it may use, or a glob; again for more. All if none.")
     ] = None,
     expires: Annotated[
-        str | None, typer.Option("--expires", help="How long it is good, such as 12h or 90d, at most 366d.")
+        str | None,
+        typer.Option(
+            "--expires",
+            help="How long it is good, from 1s to 366d and with its unit, such as 12h or 90d; or until when, as "
+            "2027-01-31 or 2027-01-31T18:00:00Z (UTC where it names no zone). For ever if not given.",
+        ),
     ] = None,
     limits: Annotated[
         list[str] | None, typer.Option("--limit", help='How much, such as "requests=100/minute"; again for more.')
@@ -88,7 +94,7 @@ def create(
     file = _located(file)
     now = time.time()
     asked: dict[str, JsonValue] = {
-        "expires": None if expires is None else _written(now + _seconds(expires)),
+        "expires": None if expires is None else _written(_end(expires, now)),
         "tier": None if tier is None else _literal(tier),
         "metadata": dict(_pair(text) for text in metadata or ()),
         "models": [_literal(model) for model in models or ()],
@@ -142,16 +148,34 @@ def _located(file: str | None) -> str:
 # --- what the options say ---------------------------------------------------------------------------------------------
 
 
-def _seconds(text: str) -> float:
+def _end(text: str, now: float) -> float:
+    """When a key ends, in seconds since 1970: after a time with its unit, or at a date or a time as key files have."""
+    if _ISO_DATE.match(text):
+        return _moment(text, now)
     try:
         seconds = parse_duration(text)
     except UnitError as fault:
-        raise typer.BadParameter(f"expected {fault}", param_hint="--expires") from fault
-    if seconds <= 0 or text.strip().isdigit():
-        raise typer.BadParameter(
-            "expected a time with its unit, such as 90d or 12h, and more than none", param_hint="--expires"
-        )
-    return seconds
+        raise _bad_expiry(f"expected {fault}, or a date such as 2027-01-31") from fault
+    if seconds < 1 or not text.strip()[-1].isalpha():
+        raise _bad_expiry("expected a time with its unit, from 1s to 366d, such as 90d or 12h")
+    return now + seconds
+
+
+def _moment(text: str, now: float) -> float:
+    try:
+        found = datetime.fromisoformat(text)
+        end = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+        _written(end)
+    except (ValueError, OverflowError) as fault:
+        raise _bad_expiry("expected a date or a time such as 2027-01-31 or 2027-01-31T18:00:00Z") from fault
+    # A file keeps whole seconds.
+    if end < now + 1:
+        raise _bad_expiry("expected a date or a time that is to come: a date alone ends as it begins, in UTC")
+    return end
+
+
+def _bad_expiry(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint="--expires")
 
 
 def _pair(text: str) -> tuple[str, JsonValue]:

@@ -1,7 +1,6 @@
 """`penstock validate`: every problem of a configuration at its file, line and column, before anything serves it."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from proxy.cli.concealment import concealed
 from proxy.config.loader import load
 from proxy.config.problems import Problems
 from proxy.config.settings import holds_settings, load_settings, locate_settings
@@ -24,12 +24,6 @@ from proxy.telemetry.safe_text import escape_message
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.HINT: "bold cyan"}
 _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.HINT: "notice"}
 _WIDEST_LINE = 160
-
-# Whoever reads a pipeline's log is not to have them: the value of an API key, and the password in a URL.
-_SECRETS = (
-    re.compile(r"""(\bapi_key["']?\s*:\s*)((?!["']?\$\{)[^\s,}][^,}]*)"""),
-    re.compile(r"(://[^/\s@]*?:)([^/\s@]+)(?=@)"),
-)
 
 
 class Format(StrEnum):
@@ -167,20 +161,13 @@ def _excerpt(problem: Problem) -> list[Text]:
     lines = _lines_of(problem.file)
     if not 0 < problem.line <= len(lines):
         return []
-    source = _one_for_one(_concealed(lines[problem.line - 1]).replace("\t", " ")[:_WIDEST_LINE])
+    source = _one_for_one(concealed(lines[problem.line - 1], problem.path).replace("\t", " ")[:_WIDEST_LINE])
     number = str(problem.line)
     margin = " " * len(number)
     where = f"  {problem.path}" if problem.path else ""
     caret = Text(f" {margin} | {' ' * (min(problem.column, _WIDEST_LINE) - 1)}")
     caret.append("^", _STYLES[problem.severity]).append(where, "dim")
     return [Text(f" {number} | {source}", "dim"), caret]
-
-
-def _concealed(line: str) -> str:
-    """The line with a star for each character of a secret in it."""
-    for pattern in _SECRETS:
-        line = pattern.sub(lambda found: found[1] + "*" * len(found[2]), line)
-    return line
 
 
 def _one_for_one(source: str) -> str:

@@ -129,6 +129,7 @@ def _read_settings(node: Node, problems: Problems) -> Settings | None:
             drain_notice=fields.get("drain_notice", duration_or_zero, default.drain_notice),
             log=fields.get("log", _log, default.log),
         )
+        fields.warn_of_empty(("redis", "limits"))
         _check_listeners(fields, settings)
     return settings
 

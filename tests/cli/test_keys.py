@@ -77,7 +77,13 @@ def test_a_name_is_taken_as_it_stands(name: str) -> None:
     [
         ["--expires", "soon"],
         ["--expires", "90"],
+        ["--expires", "90.5"],
         ["--expires", "0s"],
+        ["--expires", "1us"],
+        ["--expires", "367d"],
+        ["--expires", "2020-01-31"],
+        ["--expires", "2999-02-31"],
+        ["--expires", "9999-12-31T23:59:59-10:00"],
         ["--limit", "requests"],
         ["--limit", "requests=1/year"],
         ["--limit", "calls=1/day"],
@@ -89,6 +95,25 @@ def test_an_option_that_makes_no_sense_is_a_slip_of_usage(options: list[str], fo
     ran = run("keys", "create", "ada", *options)
     assert (ran.status, ran.output) == (2, "")
     assert not (folder / "keys.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("until", "kept"),
+    [
+        ("2999-01-31", "2999-01-31T00:00:00Z"),
+        ("2999-01-31T18:00:00Z", "2999-01-31T18:00:00Z"),
+        ("2999-01-31T18:00:00+02:00", "2999-01-31T16:00:00Z"),
+    ],
+)
+def test_a_key_may_end_at_a_date(until: str, kept: str) -> None:
+    create("ada", "--expires", until)
+    (key,) = json.loads(run("keys", "list", "-o", "json").output)
+    assert key["expires"] == kept
+
+
+def test_the_help_tells_how_long_a_key_may_be_good() -> None:
+    said = " ".join(run("keys", "create", "--help").output.replace("│", " ").split())
+    assert "from 1s to 366d" in said
 
 
 @pytest.mark.parametrize("more", [["--metadata", "id=root"], ["--limit", "requests=0/day"], ["--tier", "a\nb"], []])

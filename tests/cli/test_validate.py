@@ -51,6 +51,8 @@ def test_an_error_is_shown_with_its_line_and_a_caret_and_fails(folder: Path) -> 
     ("line", "shown"),
     [
         ("api_key: sk-hunter2", "api_key: **********"),
+        ("api_keyy: sk-hunter2", "api_keyy: **********"),
+        ("auth: {jwt: {jwks: 'https://h:x/k?t=hunter2'}}", "auth: {jwt: {jwks: 'https://h:x/k?*********'}}"),
         (
             "limits: [{requests: 0, redis: 'redis://me:hunter2@h'}]",
             "limits: [{requests: 0, redis: 'redis://me:*******@h'}]",

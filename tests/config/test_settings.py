@@ -203,3 +203,9 @@ def test_no_settings_make_the_reader_raise(document: object) -> None:
 @given(st.text())
 def test_no_text_makes_the_reader_raise(text: str) -> None:
     read(text)
+
+
+@pytest.mark.parametrize("key", ["redis", "limits"])
+def test_a_key_without_a_value_is_told(key: str) -> None:
+    (problem,) = load_settings_text("/etc/penstock.yaml", f"routes: r\n{key}:\n", {}).problems
+    assert (problem.severity, problem.code) == (Severity.WARNING, "PS136")

@@ -43,6 +43,7 @@ def _read_route(node: Node, assembly: Assembly) -> Route | None:
         return None
     default = _ROUTE_DEFAULT
     with fields:
+        fields.warn_of_empty(("limits", "token_limit"))
         route_name = fields.require("name", full_name)
         if route_name is not None and isinstance(written := fields.filled("name"), ScalarNode):
             assembly.declare_route(written.text, written.place, hidden=written.hidden)

@@ -39,6 +39,11 @@ from proxy.config.values.policies import (
 )
 
 _SERVER_DEFAULT = ModelServer("", ())
+# Without a value they bound or show nothing, though they look as if they did.
+_NOT_EMPTY = (
+    "limits", "rate_limit", "api_key", "api_key_file", "credential", "listener", "max_in_flight",
+    "max_in_flight_per_endpoint", "max_pending", "queue_timeout",
+)  # fmt: skip
 
 
 def read_servers(node: Node, assembly: Assembly) -> None:
@@ -88,6 +93,7 @@ def _read_server(key: str, place: Place, node: Node, problems: Problems) -> Mode
             credential=read_credential(fields),
             origin=place.origin(),
         )
+        fields.warn_of_empty(_NOT_EMPTY)
         _check_endpoints(fields, server)
         check_shown_once(fields, server.headers, server.credential)
         _tell_not_enforced(fields, server)
@@ -116,6 +122,7 @@ def read_endpoint(node: Node, problems: Problems) -> EndpointSpec | None:
         weight = fields.get("weight", whole(1, HEAVIEST), 1)
         labels = fields.get("labels", text_map) or ()
         most = fields.get("max_in_flight", whole(1, MOST_AT_ONCE))
+        fields.warn_of_empty(("max_in_flight",))
     return None if url is None else EndpointSpec(*url, weight=weight, labels=labels, max_in_flight=most)
 
 

@@ -56,8 +56,8 @@ def _auth() -> Form:
     default = Auth()
     known = {"anyOf": [*either("jwt", "keys")["anyOf"], switched_on("client_certificate")]}
     return Form("auth", "What callers have to show: any of these is enough.", (
-        Key("jwt", ref("jwt"), "A JSON Web Token."),
-        Key("keys", name(_LONGEST_PATH), "An API key of this key file."),
+        Key("jwt", ref("jwt"), "A JSON Web Token.", filled=True),
+        Key("keys", name(_LONGEST_PATH), "An API key of this key file.", filled=True),
         Key("client_certificate", boolean(), "A client certificate.", default.client_certificate),
         Key("required", boolean(), "Whether those who show nothing are refused.", default.required),
         Key("forward", boolean(), "Whether what they show goes on to the engine.", default.forward),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from proxy.config.access_spec import ASYMMETRIC, Auth, JwtAuth
 from proxy.config.codes import Code
 from proxy.config.problems import Problems
-from proxy.config.text.nodes import ListNode, Node, ScalarNode, described, quoted
+from proxy.config.text.nodes import ListNode, Node, ScalarNode, described, quoted, shown
 from proxy.config.values.fields import Fields, fields_of
 from proxy.config.values.kinds import (
     alternatives,
@@ -31,10 +31,7 @@ _AUTH, _JWT = Auth(), JwtAuth()
 
 def auth_of(fields: Fields) -> Auth | None:
     """What callers must show, if anything. A key without a value, its lines left out, would let anybody in."""
-    node = fields.node_of("auth")
-    if isinstance(node, ScalarNode) and node.empty and not node.faulty:
-        message = "auth is empty, which would let anybody in: say what callers must show, or leave the key out"
-        fields.problems.error(node.place, Code.MISSING_KEY, message)
+    _refuse_empty(fields, "auth", "which would let anybody in: say what callers must show, or leave the key out")
     return fields.get("auth", read_auth)
 
 
@@ -45,6 +42,8 @@ def read_auth(node: Node, problems: Problems) -> Auth | None:
         return None
     with fields:
         before = problems.errors
+        _refuse_empty(fields, "jwt", "so no token would do: say which are good, or leave the key out")
+        _refuse_empty(fields, "keys", "so no API key would do: name the key file, or leave the key out")
         auth = Auth(
             jwt=fields.get("jwt", read_jwt),
             keys=fields.get("keys", existing_file),
@@ -56,6 +55,12 @@ def read_auth(node: Node, problems: Problems) -> Auth | None:
             message = "expected at least one of jwt, keys and client_certificate: nobody could be known otherwise"
             problems.error(fields.place, Code.MISSING_KEY, message)
     return auth
+
+
+def _refuse_empty(fields: Fields, key: str, why: str) -> None:
+    node = fields.node_of(key)
+    if node is not None and fields.stands_empty(key):
+        fields.problems.error(node.place, Code.MISSING_KEY, f"{key} is empty, {why}")
 
 
 def read_jwt(node: Node, problems: Problems) -> JwtAuth | None:
@@ -114,7 +119,7 @@ def read_keys_url(node: Node, problems: Problems) -> str | None:
         problems.error(node.place, Code.BAD_ADDRESS, "a user and password do not belong in the URL of keys")
         return None
     if not _URL.fullmatch(found):
-        message = f"expected a URL that begins with https:// or http://, found {described(node)}"
+        message = f"expected a URL that begins with https:// or http://, found {_described(node)}"
         problems.error(node.place, Code.BAD_ADDRESS, message)
         return None
     return found if _check_url(node, problems) else None
@@ -132,12 +137,18 @@ def _check_url(node: ScalarNode, problems: Problems) -> bool:
         sound = False
     if not sound:
         expected = "expected a host and a port from 1 to 65535 in this URL"
-        problems.error(node.place, Code.BAD_ADDRESS, f"{expected}, found {described(node)}")
+        problems.error(node.place, Code.BAD_ADDRESS, f"{expected}, found {_described(node)}")
         return False
     if parts.scheme == "http" and not _is_loopback(host or ""):
         message = "keys that come over plain http can be changed on their way, by which anyone gets in: use https"
         problems.warning(node.place, Code.BAD_ADDRESS, message)
     return True
+
+
+def _described(node: ScalarNode) -> str:
+    """What was found, without the query: a token may stand in it."""
+    bare, mark, _ = node.text.partition("?")
+    return f"{shown(bare)} and a query" if mark and not node.hidden else described(node)
 
 
 def _is_loopback(host: str) -> bool:

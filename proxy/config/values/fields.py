@@ -82,6 +82,18 @@ class Fields:
             message = f"give one of {' and '.join(given)}, not several"
             self.problems.error(self.node.key_place(given[1]), Code.CONFLICTING_KEYS, message)
 
+    def warn_of_empty(self, names: Iterable[str]) -> None:
+        """Tell of each of these that stands without a value, as where the lines below it were commented out."""
+        for name in names:
+            if self.stands_empty(name):
+                message = f"{shown(name)} has no value, so it is without effect: give it one, or leave the key out"
+                self.problems.warning(self.node.key_place(name), Code.WITHOUT_EFFECT, message)
+
+    def stands_empty(self, name: str) -> bool:
+        """The key is there, and has no value. One with a variable that is not set has been told of."""
+        node = self.node_of(name)
+        return isinstance(node, ScalarNode) and node.empty and not node.faulty
+
     def rest(self) -> list[tuple[str, Node]]:
         """All entries not yet asked for, now asked for: for mappings whose keys are free."""
         left = [(key, node) for key, node in self.node.entries.items() if key not in self._asked]

@@ -34,6 +34,7 @@ def _read_limit(node: Node, problems: Problems) -> Limit | None:
         burst = fields.get("burst", positive)
         by = fields.get("by", one_or_more(member(Share)), _LIMIT.by)
         redis = fields.get("redis", read_redis)
+        fields.warn_of_empty(("by", "burst", "redis"))
     if found is None:
         return None
     counted, amount = found

@@ -192,3 +192,24 @@ def test_a_wait_of_nothing_is_told() -> None:
 def test_a_key_of_a_secret_stays_in_the_folder_of_secrets(key: str) -> None:
     text = f"servers: {{a: {{endpoints: [http://h], credential: {{secret: d/s, key: '{key}'}}}}}}\n{ROUTE}"
     assert [problem.severity for problem in load_texts({"a.yaml": text}).problems] == [Severity.ERROR]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["limits", "rate_limit", "api_key", "api_key_file", "credential", "listener", "max_in_flight",
+     "max_in_flight_per_endpoint", "max_pending", "queue_timeout"],
+)  # fmt: skip
+def test_a_key_of_a_server_without_a_value_is_told(key: str) -> None:
+    (problem,) = told(f"{key}: ")
+    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS136", f"servers.a.{key}")
+    assert f"{key!r} has no value" in problem.message
+
+
+def test_an_endpoint_whose_bound_has_no_value_is_told() -> None:
+    text = f"servers: {{a: {{endpoints: [{{url: http://h, max_in_flight: }}]}}}}\n{ROUTE}"
+    (problem,) = load_texts({"a.yaml": text}).problems
+    assert (problem.severity, problem.code) == (Severity.WARNING, "PS136")
+
+
+def test_a_variable_that_is_not_set_is_told_once() -> None:
+    assert [problem.code for problem in told("max_in_flight: '${NONE}'")] == ["PS109"]

@@ -107,3 +107,9 @@ def test_a_slip_beside_the_rules_is_told(fields: str, code: str, words: str) -> 
     problem = next(problem for problem in problems if problem.severity is Severity.ERROR)
     assert problem.code == code
     assert words in problem.message
+
+
+@pytest.mark.parametrize("key", ["limits", "token_limit"])
+def test_a_bound_without_a_value_is_told(key: str) -> None:
+    problem = route_problem(f"{key}: ")
+    assert (problem.severity, problem.code, problem.path) == (Severity.WARNING, "PS136", f"routes[0].{key}")

@@ -134,3 +134,17 @@ def test_an_auth_without_a_value_lets_nobody_in_by_accident() -> None:
     assert problem.severity is Severity.ERROR
     assert problem.message.startswith("auth is empty")
     assert load_settings_text("/etc/penstock.yaml", "routes: r\nauth:\n", {}).settings is None
+
+
+@pytest.mark.parametrize("key", ["jwt", "keys"])
+def test_a_way_to_be_known_without_a_value_is_told(key: str) -> None:
+    (problem,) = told(f"{{client_certificate: true, {key}: }}")
+    assert (problem.severity, problem.code, problem.path) == (Severity.ERROR, "PS112", f"servers.a.auth.{key}")
+    assert problem.message.startswith(f"{key} is empty")
+
+
+@pytest.mark.parametrize("url", ["https://h:x/k?token=hunter2", "https://h x/k?token=hunter2"])
+def test_the_query_of_a_url_is_not_told(url: str) -> None:
+    (problem,) = told(f"{{jwt: {{jwks: '{url}'}}}}")
+    assert problem.severity is Severity.ERROR
+    assert "hunter2" not in problem.message

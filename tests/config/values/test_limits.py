@@ -103,3 +103,10 @@ def test_an_address_of_a_redis_is_kept(url: str) -> None:
 
 def test_a_redis_does_not_show_its_password() -> None:
     assert "hunter2" not in repr(Redis("redis://:hunter2@h"))
+
+
+@pytest.mark.parametrize("key", ["by", "burst", "redis"])
+def test_a_part_of_a_limit_without_a_value_is_told(key: str) -> None:
+    text = f"servers: {{a: {{endpoints: [http://h], limits: [{{requests: 1, {key}: }}]}}}}\n{ROUTE}"
+    (problem,) = load_texts({"a.yaml": text}).problems
+    assert (problem.severity, problem.code) == (Severity.WARNING, "PS136")
