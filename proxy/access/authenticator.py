@@ -30,8 +30,7 @@ Answer = tuple[JwtAuth, Claims | TokenFault | RequestError]
 
 
 class Authenticator:
-    """Knows the callers of one worker. Mutable: `active`, which says that any way to know them is configured, and
-    `optional`, which says that somebody who shows nothing may pass where others are known.
+    """Knows the callers of one worker. Mutable: `active`, which says that any way to know them is configured.
 
     `clock` gives seconds since 1970.
     """
@@ -40,7 +39,6 @@ class Authenticator:
         self, *, clock: Callable[[], float] = time.time, key_set: Callable[[JwtAuth], KeySet] = make_key_set
     ) -> None:
         self.active = False
-        self.optional = False
         self._clock = clock
         self._sources = Sources(clock, key_set)
 
@@ -60,7 +58,6 @@ class Authenticator:
         wanted = tuple(auths)
         await self._sources.adopt(wanted)
         self.active = bool(wanted)
-        self.optional = not all(auth.required for auth in wanted)
 
     async def reload(self) -> list[str]:
         """Take over what has changed in the files; what is wrong with them, and then their last good keys stay."""

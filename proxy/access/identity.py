@@ -22,7 +22,8 @@ class Identity:
     `source` is the part of an Auth that vouches: a key file's path, a JwtAuth, or CERTIFICATE; `also` are further ones
     that vouch for the same request. `data` is what conditions see under `user`. `models` are names and globs (none: all
     of them). `expires` is in seconds since 1970. `user` is whose part of a limit by user it takes: the id if not given.
-    `permits` tests a model's name, and is None where all models may be used.
+    `permits` tests a model's name, and is None where all models may be used. `owner` tells keys of one name apart, and
+    `shares` name whose buckets of limits are theirs, by key and by user: one issuer's callers are not another's.
     """
 
     id: str
@@ -35,12 +36,16 @@ class Identity:
     expires: float = math.inf
     user: str = ""
     also: tuple[Source, ...] = ()
+    owner: str = ""
     permits: ModelTest | None = field(init=False, compare=False)
+    shares: tuple[str, str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "permits", compile_models(self.models))
         if not self.user:
             object.__setattr__(self, "user", self.id)
+        issuer = self.method if not isinstance(self.source, JwtAuth) else self.source.issuer or self.source.jwks
+        object.__setattr__(self, "shares", (f"{self.owner or issuer} {self.id}", f"{issuer} {self.user}"))
 
     def __repr__(self) -> str:
         return f"<Identity {self.id!r} by {self.method}>"
@@ -86,7 +91,10 @@ def united(identities: list[Identity]) -> Identity | None:
         return identities[0] if identities else None
     first, *others = identities
     expires = min(identity.expires for identity in identities)
-    found = replace(first, also=tuple(identity.source for identity in others), expires=expires)
+    limits = tuple(dict.fromkeys(limit for identity in identities for limit in identity.limits))
+    if limits == first.limits:
+        limits = first.limits
+    found = replace(first, limits=limits, also=tuple(identity.source for identity in others), expires=expires)
     tests = [identity.permits for identity in identities if identity.permits is not None]
     if tests:
         object.__setattr__(found, "permits", lambda model: all(test(model) for test in tests))

@@ -58,6 +58,7 @@ class Key:
             priority=self.priority,
             expires=float("inf") if self.expires is None else self.expires,
             user="" if user is None else str(user),
+            owner=self.digest.hex(),
         )
 
 

@@ -38,10 +38,11 @@ SHARES = {Share.KEY: 0, Share.USER: 1, Share.MODEL: 2, Share.ADDRESS: 3}
 
 @dataclass(frozen=True, slots=True)
 class ScopedLimit:
-    """A limit and what it is of: "server/NAME", "route/NAME" or "key/NAME"."""
+    """A limit and what it is of: "server/NAME", "route/NAME" or "key/NAME". `owner` tells those of one name apart."""
 
     limit: Limit
     scope: str
+    owner: str = ""
 
 
 class Quota:
@@ -71,7 +72,9 @@ class Quota:
         self._scoped = scoped
         self._make = make
         # Whatever changes the arithmetic is in the key: a changed limit begins anew, an unchanged one goes on.
-        self._key = repr((scoped.scope, limit.counted.value, limit.capacity, limit.per_second, names(limit.by)))
+        self._key = repr(
+            (scoped.scope, scoped.owner, limit.counted.value, limit.capacity, limit.per_second, names(limit.by))
+        )
         self._buckets: dict[Any, Bucket] = {}
         self._pick = itemgetter(*(SHARES[share] for share in limit.by)) if limit.by else None
         self.bucket = None if limit.by else make(self._key, limit)

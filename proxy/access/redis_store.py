@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.access.buckets import TOLERANCE, Verdict
 from proxy.access.shared_store import Want
@@ -57,6 +57,13 @@ return answer
 """
 
 
+class Answer(NamedTuple):
+    """Whether all buckets had enough, and what each holds now."""
+
+    admitted: bool
+    levels: tuple[float, ...]
+
+
 class RedisStore:
     """Owns the connections to one Redis. While it is away it is not waited for: its callers learn that at once.
 
@@ -71,7 +78,7 @@ class RedisStore:
         self._away_until = -math.inf
         self._failed_at = -math.inf
         self._pause = 0.0
-        self._asked: set[asyncio.Task[Sequence[Any] | None]] = set()
+        self._asked: set[asyncio.Task[Answer | None]] = set()
         self._charges: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -94,12 +101,11 @@ class RedisStore:
             raise
         if answer is None:
             return None
-        admitted = bool(int(answer[0]))
-        return [_verdict(want, admitted, float(level)) for want, level in zip(wants, answer[1:], strict=True)]
+        return [_verdict(want, answer.admitted, level) for want, level in zip(wants, answer.levels, strict=True)]
 
-    def _return(self, wants: Sequence[Want], asked: asyncio.Task[Sequence[Any] | None]) -> None:
+    def _return(self, wants: Sequence[Want], asked: asyncio.Task[Answer | None]) -> None:
         answer = None if asked.cancelled() else asked.result()
-        if answer is not None and int(answer[0]):
+        if answer is not None and answer.admitted:
             self.charge([want._replace(cost=-want.cost, at_least=0.0) for want in wants if want.cost])
 
     def charge(self, wants: Sequence[Want]) -> None:
@@ -122,7 +128,7 @@ class RedisStore:
     async def _charge(self, wants: Sequence[Want]) -> None:
         await self._run(wants, self._timeout, forced=True)
 
-    async def _run(self, wants: Sequence[Want], limit: float, *, forced: bool) -> Sequence[Any] | None:
+    async def _run(self, wants: Sequence[Want], limit: float, *, forced: bool) -> Answer | None:
         began = self._clock()
         if began < self._away_until:
             return None
@@ -133,8 +139,9 @@ class RedisStore:
             arguments += map(repr, (want.cost, want.capacity, want.per_second, want.at_least))
         try:
             async with asyncio.timeout(limit):
-                answer: Sequence[Any] = await self._script([bucket_key(want.key) for want in wants], arguments)
-        except (TimeoutError, OSError, self._error) as error:
+                said = await self._script([bucket_key(want.key) for want in wants], arguments)
+            answer = read_answer(said, len(wants))
+        except (TimeoutError, OSError, ValueError, self._error) as error:
             self._went_away(error, began)
             return None
         if self._pause:
@@ -150,6 +157,16 @@ class RedisStore:
         self._pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, 2 * self._pause))
         self._failed_at = self._clock()
         self._away_until = self._failed_at + self._pause
+
+
+def read_answer(said: object, buckets: int) -> Answer:
+    """What the script answers. Raises ValueError for anything else: what says it is no Redis that can keep limits."""
+    if not isinstance(said, list) or len(said) != buckets + 1 or said[0] not in {0, 1}:
+        raise ValueError("this is no answer of the script")
+    levels = tuple(float(level) for level in said[1:] if isinstance(level, bytes))
+    if len(levels) != buckets or not all(map(math.isfinite, levels)):
+        raise ValueError("these are no levels of buckets")
+    return Answer(bool(said[0]), levels)
 
 
 class RedisStores:

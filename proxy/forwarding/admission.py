@@ -1,7 +1,7 @@
 """What a call takes of its limits before an engine is asked: its caller's and its route's first, then its server's."""
 
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from proxy.access.identity import Identity
 from proxy.access.limits import Limits, PreparedLimits, SharedGroup
@@ -18,17 +18,25 @@ MOST_CALLERS = 50_000
 """Callers whose limits are kept ready, each with those of a route."""
 
 
+MOST_OTHERS = 1_000
+LONGEST_OTHER = 256
+"""Names of models that no route gives in full, and their characters."""
+
+
 class Admission:
     """The limits of one configuration, ready to be asked. It counts nothing itself: buckets live in `Limits`.
 
-    `of_route` and `of_server` hold what has any limit, by its name; `active` says that there is any.
+    `models` are those that routes name in full. `of_route` and `of_server` hold what has any limit, by its name;
+    `active` says that there is any.
     """
 
-    __slots__ = ("_by_caller", "_limits", "active", "of_route", "of_server")
+    __slots__ = ("_by_caller", "_limits", "_models", "_others", "active", "of_route", "of_server")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, models: Iterable[str] = ()) -> None:
+        self._models = frozenset(models)
+        self._others: set[str] = set()
         self._limits = limits
-        self._by_caller: dict[tuple[int, str], tuple[Identity, PreparedLimits]] = {}
+        self._by_caller: dict[tuple[int, str], tuple[tuple[Limit, ...], PreparedLimits]] = {}
         self.active = False
         self.of_route: dict[str, PreparedLimits] = {}
         self.of_server: dict[str, PreparedLimits] = {}
@@ -45,28 +53,40 @@ class Admission:
                 yield
         self.active = bool(self.of_server or self.of_route)
 
+    def known_model(self, model: str | None) -> str:
+        """By what a limit tells models apart. Of names that no route gives in full, which clients may make up, only so
+        many short ones stand for themselves; all others are one.
+        """
+        if model is None or model in self._models or model in self._others:
+            return model or ""
+        if len(self._others) >= MOST_OTHERS or len(model) > LONGEST_OTHER:
+            return ""
+        self._others.add(model)
+        return model
+
     def of_call(self, identity: Identity | None, route: str) -> PreparedLimits | None:
         """The limits of a key and those of a route, the key's first; None where there are none.
 
-        Raises RequestError (503) where those of the key cannot be kept. The identity is found by the object: to
-        hash or to compare all that it says costs 2 us.
+        Raises RequestError (503) where those of the key cannot be kept. The limits are found by the object: to
+        hash or to compare all that they say costs 2 us.
         """
         if identity is None or not identity.limits:
             return self.of_route.get(route)
-        found = self._by_caller.get((id(identity), route))
-        if found is not None and found[0] is identity:
+        limits = identity.limits
+        found = self._by_caller.get((id(limits), route))
+        if found is not None and found[0] is limits:
             return found[1]
         if len(self._by_caller) >= MOST_CALLERS:
             self._by_caller.clear()
         scope = f"{identity.method}/{identity.id}"
         try:
-            prepared = self._limits.prepare([ScopedLimit(limit, scope) for limit in identity.limits])
+            prepared = self._limits.prepare([ScopedLimit(limit, scope, identity.shares[0]) for limit in limits])
         except ConfigError as error:
             LOG.error("the limits of the %s cannot be kept: %s", scope, error)  # noqa: TRY400 - the message says it all
             raise RequestError(503, UNUSABLE, kind="api_error", code="limits_unavailable") from None
         if (of_route := self.of_route.get(route)) is not None:
             prepared = joined(prepared, of_route)
-        self._by_caller[id(identity), route] = identity, prepared
+        self._by_caller[id(limits), route] = limits, prepared
         return prepared
 
     def admit(self, prepared: PreparedLimits, subject: Subject, input_tokens: int) -> Ticket:

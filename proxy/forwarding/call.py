@@ -86,9 +86,9 @@ class Call:
             return gate.priority(objective)
         return 0 if self.caller.identity is None else self.caller.identity.priority
 
-    def link_failed(self, server: str, error: RequestError) -> None:
+    def link_failed(self, server: str, reason: str) -> None:
         """A target had no answer, and the next one is asked."""
-        self.exchange.chain = (*self.exchange.chain, FailedLink(server, error.code or str(error.status)))
+        self.exchange.chain = (*self.exchange.chain, FailedLink(server, reason))
 
     def model_for(self, target: BoundTarget) -> str | None:
         """The name that is sent upstream; None where the body goes as it came."""

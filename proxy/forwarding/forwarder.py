@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from proxy.access.demands import demand
+from proxy.access.identity import Caller
 from proxy.config.spec import ModelServer
 from proxy.errors import RequestError, UpstreamError, UpstreamFailure
 from proxy.forwarding.attempt import attempt
@@ -83,19 +84,22 @@ class Forwarder:
         finally:
             if match.judged:
                 call.exchange.trial = Trial(int(first is not match.split.items[0]), len(call.exchange.attempts))
-        failed = first
         for position, target in enumerate(fallback, 1):
             if error is None:
                 return
-            call.link_failed(failed.server, error)
+            if position == 1:
+                call.link_failed(first.server, reason(error))
+            if not _welcome(target, call.caller):
+                # They go on to the next: a 401 would say that what they have is worth nothing.
+                call.link_failed(target.server, "unauthorized")
+                continue
             try:
-                if target.auths:
-                    demand(target.auths, call.caller)
                 error = await self._try_target(call, target, last=position == len(fallback))
             except RequestError as end:
                 end.headers += self._chain_line(call)
                 raise
-            failed = target
+            if error is not None and position < len(fallback):
+                call.link_failed(target.server, reason(error))
         if error is not None:
             error.headers += self._chain_line(call)
             raise error
@@ -171,7 +175,7 @@ class Forwarder:
     async def _try_endpoint(self, journey: Journey, endpoint: Endpoint) -> bool:
         """Whether the client has its answer. If not, the journey holds a pause before the next try, or the error."""
         call, server = journey.call, journey.server
-        pool = server.pools[endpoint] if server.gate is None else server.pool(endpoint)
+        pool = server.pools[endpoint]
         record = journey.begin(endpoint)
         head = call.request.head
         try:
@@ -272,6 +276,20 @@ class Forwarder:
             call.downstream.cut(relay.last_words(as_request_error(error), call.request.head.target))
         else:
             call.downstream.abort(reset=framing is Framing.CLOSE)
+
+
+def reason(error: RequestError) -> str:
+    """Why a target had no answer, in a word."""
+    return error.code or str(error.status)
+
+
+def _welcome(target: BoundTarget, caller: Caller) -> bool:
+    """Whether a target's demands are met."""
+    try:
+        demand(target.auths, caller)
+    except RequestError:
+        return False
+    return True
 
 
 def _no_endpoint(server: ModelServer) -> RequestError:

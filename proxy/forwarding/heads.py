@@ -186,6 +186,8 @@ def response_lines(
     if said.returned is None:
         said.returned = _returned(said)
     fields, tells_id = said.returned
+    if extra:
+        fields = _without_limits(fields)
     head = b"HTTP/1.1 %d %b\r\n%b%b" % (upstream.status, upstream.reason, fields, extra)
     if request_id and not tells_id:
         head += b"X-Request-Id: %b\r\n" % request_id
@@ -206,10 +208,17 @@ def _returned(said: ResponseFields) -> tuple[bytes, bool]:
     lines = []
     tells_id = False
     for name, spelled, value in said.fields:
-        if name not in HOP_BY_HOP and name not in dropped:
+        if name not in HOP_BY_HOP and name not in dropped and name != b"x-penstock-fallback":
             lines.append(b"%b: %b\r\n" % (spelled, value))
             tells_id = tells_id or name == b"x-request-id"
     return b"".join(lines), tells_id
+
+
+@lru_cache(maxsize=256)
+def _without_limits(fields: bytes) -> bytes:
+    """An engine's fields, without what it says of limits: ours are told in their place."""
+    lines = fields.splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.lower().startswith(b"x-ratelimit-"))
 
 
 def interim_lines(upstream: ResponseHead) -> bytes:

@@ -12,6 +12,8 @@ Body = bytes | bytearray
 PATHS = ("/chat/completions", "/completions")
 """Endings of the paths whose streams tell no usage unless asked; /v1/messages and /v1/responses always do."""
 
+_SEARCHED = 1024 * 1024
+"""Bytes of a body in which a member is looked for: each place that is tried costs a look at the whole of it."""
 _PLACES = 4
 """Places of a member's name that are tried, the last one first."""
 _TRUE = frozenset({"true", "1", "1.0", "t", "yes", "y", "on"})
@@ -99,7 +101,7 @@ def _replaced(body: Body, name: bytes, old: bytes, new: bytes) -> list[Piece]:
     more at the end: of two alike the engines read the last.
     """
     view = memoryview(body)
-    start = _place(body, name, old)
+    start = _place(body, name, old) if len(body) <= _SEARCHED else None
     if start is None:
         end = body.rindex(b"}")
         return [view[:end], b',"%b":%b' % (name, new), view[end:]]

@@ -77,7 +77,8 @@ class Journey:
         """A place at an endpoint, as soon as it is this call's turn; NoPlaceError where it gets none."""
         call, began = self.call, time.perf_counter()
         try:
-            return await gate.wait(self.tried, call.flow, call.priority_at(gate), self.total_deadline(now))
+            deadline = self.total_deadline(now)
+            return await gate.wait(self.tried, call.flow, call.priority_at(gate), deadline, self.server.pools)
         finally:
             call.exchange.queued += time.perf_counter() - began
 

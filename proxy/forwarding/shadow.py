@@ -124,8 +124,8 @@ class Shadows:
         demand(target.auths, call.caller)
         if server.lacks_credential:
             raise RequestError(503, "the credential cannot be read", code="no_credential")
-        ticket = None if call.toll is None else await call.toll.take(target.server)
         body = call.body_for(call.model_for(target))
+        ticket = None if call.toll is None else await call.toll.take(target.server)
         endpoint = server.take(())
         if endpoint is None:
             if ticket is not None:
@@ -143,7 +143,7 @@ class Shadows:
         self, call: Call, target: BoundTarget, server: UpstreamServer, endpoint: Endpoint, body: list[Piece]
     ) -> str:
         total = target.timeouts.total
-        pool = server.pool(endpoint)
+        pool = server.pools[endpoint]
         connection, head = await attempt(
             pool,
             target,

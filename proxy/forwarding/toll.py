@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Awaitable
+from functools import lru_cache
+from ipaddress import IPv6Network
 
 from proxy.access.identity import Identity
 from proxy.access.limits import PreparedLimits
@@ -11,8 +13,15 @@ from proxy.downstream.assembly import Request
 from proxy.forwarding.admission import Admission
 from proxy.forwarding.exchange import Exchange
 from proxy.forwarding.facts import Facts
-from proxy.forwarding.meter import Meter, meter_for
+from proxy.forwarding.meter import Meter, StreamMeter, meter_for
 from proxy.forwarding.prompt import estimate
+from proxy.routing.request_data import request_type
+
+GENERATED = frozenset({"chat", "completion", "response"})
+"""What is asked for where the answer is generated token by token."""
+
+BYTES_OF_A_TOKEN = 4
+"""In an answer that does not tell its tokens, as in the estimate of a prompt."""
 
 
 class Toll:
@@ -33,6 +42,7 @@ class Toll:
         "_server_ticket",
         "_subject",
         "_ticket",
+        "_told",
         "_tries",
         "counts",
         "hides",
@@ -54,11 +64,12 @@ class Toll:
         self._facts = facts
         self._exchange = exchange
         self._identity = identity
-        self._subject = subject_of(identity, facts.model or "", address)
+        self._subject = subject_of(identity, admission.known_model(facts.model), address)
         self._estimate: int | None = None
         self._ticket: Ticket | None = None
         self._server_ticket: Ticket | None = None
         self._meter: Meter | None = None
+        self._told = False
         self._tries = 0
         self.counts = counts
         self.hides = False
@@ -151,7 +162,16 @@ class Toll:
         elif failed or exchange.status >= 400:
             ticket.settle(0, 0)
         else:
-            ticket.settle(exchange.input_tokens, exchange.output_tokens or 0)
+            ticket.settle(exchange.input_tokens, self._output())
+
+    def _output(self) -> int:
+        """The tokens of the answer. One that was generated and tells nothing of them is charged by its size, or whoever
+        finds a way to be answered so would have no limit.
+        """
+        exchange = self._exchange
+        if self._told or request_type(self._facts.path) not in GENERATED:
+            return exchange.output_tokens or 0
+        return max(exchange.output_tokens or 0, -(-exchange.bytes_out // BYTES_OF_A_TOKEN))
 
     def _note_usage(self) -> None:
         """What the answer told, or what was seen of it before it broke off, goes into the record."""
@@ -159,6 +179,7 @@ class Toll:
         if meter is None:
             return
         exchange, usage = self._exchange, meter.usage()
+        self._told = usage.told or isinstance(meter, StreamMeter)
         exchange.input_tokens = usage.input
         exchange.output_tokens = usage.output
         exchange.cached_tokens = usage.cached
@@ -167,6 +188,17 @@ class Toll:
 
 def subject_of(identity: Identity | None, model: str, address: str) -> Subject:
     """By what limits tell callers apart: where nobody is known, each address stands for a caller."""
+    if ":" in address:
+        address = network_of(address)
     if identity is None:
         return Subject(address, address, model, address)
-    return Subject(identity.id, identity.user, model, address)
+    return Subject(identity.shares[0], identity.shares[1], model, address)
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """An IPv6 client's /64: whoever has one address has all of those (RFC 6177 section 2)."""
+    try:
+        return str(IPv6Network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

@@ -28,7 +28,7 @@ class Told(NamedTuple):
 
 
 class Figures(msgspec.Struct, gc=False):
-    """A usage object of any dialect, as it came."""
+    """A usage object of any dialect, as it came; SGLang's own API calls it `meta_info`."""
 
     prompt_tokens: Any = None
     completion_tokens: Any = None
@@ -38,6 +38,7 @@ class Figures(msgspec.Struct, gc=False):
     input_tokens_details: Any = None
     cache_read_input_tokens: Any = None
     cache_creation_input_tokens: Any = None
+    cached_tokens: Any = None
 
 
 class _Holder(msgspec.Struct, gc=False):
@@ -48,6 +49,7 @@ class _Answer(msgspec.Struct, gc=False):
     usage: Figures | None = None
     message: _Holder | None = None  # Anthropic's message_start
     response: _Holder | None = None  # response.completed
+    meta_info: Figures | None = None  # SGLang's /generate
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -55,17 +57,18 @@ class _Chunk(msgspec.Struct, gc=False):
     choices: list[msgspec.Raw]
 
 
-OBJECT = re.compile(rb'"usage"(?:\ndata:|[ \t\r\n])*+:(?:\ndata:|[ \t\r\n])*+(?=\{)')
+OBJECT = re.compile(rb'"(?:usage|meta_info)"(?:\ndata:|[ \t\r\n])*+:(?:\ndata:|[ \t\r\n])*+(?=\{)')
 """Where a usage is told, also in an event whose data is spread over lines. Inside a text its quotes would be escaped;
 `"usage":null`, which some engines write into every chunk, is not found."""
 
 # An object with up to two levels of objects inside. Nothing is tried twice: the quantifiers give nothing back.
 _BRACES = re.compile(rb"\{[^{}]*+(?:\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\}[^{}]*+)*+\}")
-_MOST = 2**40
-"""Tokens that a figure may tell: what is more is no count."""
+_MOST = 2**24
+"""Tokens that a figure may tell: what is more is no count, and would be a debt for years."""
 _ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _answer = msgspec.json.Decoder(_Answer).decode
+_answers = msgspec.json.Decoder(list[_Answer]).decode
 _chunk = msgspec.json.Decoder(_Chunk).decode
 _figures = msgspec.json.Decoder(Figures).decode
 
@@ -75,11 +78,26 @@ def read(text: bytes) -> Told | None:
     try:
         answer = _answer(text)
     except _ERRORS:
-        return last(text)
-    usage = answer.usage
+        return _of_several(text) if text.lstrip()[:1] == b"[" else last(text)
+    return _said(answer)
+
+
+def _said(answer: _Answer) -> Told | None:
+    usage = answer.usage or answer.meta_info
     if usage is None and (holder := answer.message or answer.response) is not None:
         usage = holder.usage
     return None if usage is None else figures(usage)
+
+
+def _of_several(text: bytes) -> Told | None:
+    """What the answers to several prompts at once, in a list, say together."""
+    try:
+        found = [told for answer in _answers(text) if (told := _said(answer)) is not None]
+    except _ERRORS:
+        return last(text)
+    if not found:
+        return None
+    return Told(*(sum(part or 0 for part in column) for column in zip(*found, strict=True)))
 
 
 def tells_only_usage(text: bytes) -> bool:
@@ -113,10 +131,10 @@ def figures(usage: Figures) -> Told | None:
     """
     prompt, output = usage.prompt_tokens, usage.completion_tokens
     if type(prompt) is int and type(output) is int and 0 <= prompt <= _MOST and 0 <= output <= _MOST:
-        return Told(prompt, output, _cached(usage.prompt_tokens_details))
+        return Told(prompt, output, _cached_of(usage))
     prompt, output = _count(prompt), _count(output)
     if prompt is not None or output is not None:
-        return Told(prompt, output, _cached(usage.prompt_tokens_details))
+        return Told(prompt, output, _cached_of(usage))
     prompt, output = _count(usage.input_tokens), _count(usage.output_tokens)
     if prompt is None and output is None:
         return None
@@ -126,9 +144,16 @@ def figures(usage: Figures) -> Told | None:
     return Told(prompt, output, _cached(usage.input_tokens_details) if cached is None else cached)
 
 
+def _cached_of(usage: Figures) -> int | None:
+    found = _cached(usage.prompt_tokens_details)
+    return _count(usage.cached_tokens) if found is None else found
+
+
 def _cached(details: object) -> int | None:
     return _count(details.get("cached_tokens")) if isinstance(details, dict) else None
 
 
 def _count(value: object) -> int | None:
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return value if type(value) is int and 0 <= value <= _MOST else None

@@ -78,8 +78,10 @@ def cookie(header: str | None, name: str) -> str | None:
 
 
 def user_of(facts: RequestFacts) -> str | None:
-    """The caller's id where a credential says it, else the `user` that the body names, as OpenAI's API has it."""
+    """The caller's id where a credential says it, else the `user` that the body names, as OpenAI's API has it: which
+    side somebody is on gives no rights.
+    """
     user = facts.data("user")
     if isinstance(user, dict):
         user = user.get("id")
-    return user if isinstance(user, str) else None
+    return user if isinstance(user, str) else facts.field(("user",))

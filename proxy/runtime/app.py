@@ -126,7 +126,7 @@ class App:
         table = await pace.finish(compile_steps(config, None if before is None else before.table))
         services = await pace.finish(service_steps(config, {} if before is None else before.services))
         del before
-        admission = Admission(self._limits)
+        admission = Admission(self._limits, table.models)
         await pace.finish(admission.prepare(config))
         servers: dict[str, UpstreamServer] = {}
         for name, spec in config.servers.items():

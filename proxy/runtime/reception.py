@@ -135,7 +135,7 @@ class Reception:
         lines = RequestLines(head, downstream, number)
         exchange.request_id = lines.request_id.decode("latin-1")
         identity = caller.identity
-        user = identity.data if identity is not None else _STRANGER if self._authenticator.optional else None
+        user = identity.data if identity is not None else _STRANGER if self._authenticator.active else None
         facts = Facts(request, snapshot.peek, user)
         exchange.model = facts.model
         if identity is not None and identity.permits is not None:

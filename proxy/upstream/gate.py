@@ -35,10 +35,15 @@ class NoPlaceError(RequestError):
     """A request that got no place at a model server. Nothing was sent: another target may be asked."""
 
 
+Pools = Mapping[Endpoint, ConnectionPool]
+
+
 class Waiter(NamedTuple):
-    """A request in the queue: the endpoints that it has tried, and what will hold its endpoint or its refusal."""
+    """A request in the queue: the endpoints that it has tried, those that it knows (None: all), and what will hold its
+    endpoint or its refusal."""
 
     tried: Collection[Endpoint]
+    pools: Pools | None
     place: asyncio.Future[Endpoint | NoPlaceError]
 
 
@@ -107,14 +112,16 @@ class Gate:
 
     # --- taking and giving back --------------------------------------------------------------------------------------
 
-    def take(self, tried: Collection[Endpoint]) -> Endpoint | None:
+    def take(self, tried: Collection[Endpoint], pools: Pools | None = None) -> Endpoint | None:
         """An endpoint, leased, if there is a place and nobody waits for one in any worker; else None.
 
+        `pools` are those of the configuration that the request began with: an endpoint that a reload brought is none of
+        its, since that one's terms, and the credential that it is shown, are others.
         Whoever got one calls `release` in the same block. Hot path: benchmarks/queueing.py.
         """
         if self._queueing.max_pending and self._waiting.total():
             return None
-        return self._claim(tried)
+        return self._claim(tried, pools)
 
     def release(self, endpoint: Endpoint) -> None:
         """Give a lease back. The place goes to the next that waits here, unless it is another worker's turn."""
@@ -126,17 +133,24 @@ class Gate:
             self._hand_over()
 
     async def wait(
-        self, tried: Collection[Endpoint], caller: str, priority: int = 0, deadline: float = math.inf
+        self,
+        tried: Collection[Endpoint],
+        caller: str,
+        priority: int = 0,
+        deadline: float = math.inf,
+        pools: Pools | None = None,
     ) -> Endpoint | None:
         """An endpoint, leased, as soon as it is this request's turn; None where none is available, full or not.
 
-        `caller` is whose turn it takes, `deadline` is on the loop's clock. A priority below 0 does not wait. Raises
+        `caller` is whose turn it takes, `deadline` is on the loop's clock, `pools` as for `take`. A priority below 0
+        does not wait. Raises
         NoPlaceError: refused, displaced by a higher priority, out of time, or the server has gone. Cancelled, it leaves
         nothing behind.
         """
         expires = min(deadline, self._loop.time() + self._queueing.timeout)
-        while any(endpoint.available for endpoint in self._endpoints):
-            endpoint = await self._outcome(self._line_up(tried, caller, priority, expires))
+        while any(endpoint.available for endpoint in self._known(pools)):
+            entry = self._line_up(Waiter(tried, pools, self._loop.create_future()), caller, priority, expires)
+            endpoint = await self._outcome(entry)
             if endpoint in self.pools:
                 return endpoint
             self.release(endpoint)  # a reload took it away between the hand-over and now
@@ -176,23 +190,30 @@ class Gate:
 
     # --- places ------------------------------------------------------------------------------------------------------
 
-    def _claim(self, tried: Collection[Endpoint]) -> Endpoint | None:
+    def _known(self, pools: Pools | None) -> list[Endpoint]:
+        """The endpoints that a request of these pools may be sent to."""
+        if pools is None or pools is self.pools:
+            return self._endpoints
+        return [endpoint for endpoint in self._endpoints if endpoint in pools]
+
+    def _claim(self, tried: Collection[Endpoint], pools: Pools | None) -> Endpoint | None:
         """A place counted over all workers, or None. Claimed first and looked at then, as `Endpoint.claim` is."""
         in_flight = self._in_flight
         in_flight.add(1)
         if self._limit is None or in_flight.total() <= self._limit:
-            endpoint = self._policy.pick(self._endpoints, tried)
+            known = self._known(pools)
+            endpoint = self._policy.pick(known, tried)
             if endpoint is not None and not endpoint.claim():
-                endpoint = self._claim_other(tried)
+                endpoint = self._claim_other(known, tried)
             if endpoint is not None:
                 endpoint.in_flight += 1
                 return endpoint
         in_flight.add(-1)
         return None
 
-    def _claim_other(self, tried: Collection[Endpoint]) -> Endpoint | None:
+    def _claim_other(self, known: Sequence[Endpoint], tried: Collection[Endpoint]) -> Endpoint | None:
         """The policy's choice was full: its choice among those that are not."""
-        roomy = [endpoint for endpoint in self._endpoints if endpoint.has_room]
+        roomy = [endpoint for endpoint in known if endpoint.has_room]
         while (endpoint := self._policy.pick(roomy, tried)) is not None:
             if endpoint.claim():
                 return endpoint
@@ -207,7 +228,7 @@ class Gate:
 
     # --- the queue ---------------------------------------------------------------------------------------------------
 
-    def _line_up(self, tried: Collection[Endpoint], caller: str, priority: int, expires: float) -> Entry[Waiter]:
+    def _line_up(self, waiter: Waiter, caller: str, priority: int, expires: float) -> Entry[Waiter]:
         """Join the queue, or raise. The place in it is counted over all workers before it is looked at, too."""
         if self._closed:
             raise self._gone()
@@ -222,7 +243,7 @@ class Gate:
             self._waiting.add(1)
             error = self._refused(429, "queue_full", Refusal.EVICTED, "a request of higher priority needed the room")
             self._dismiss(displaced, error)
-        entry = self._queue.push(Waiter(tried, self._loop.create_future()), caller, priority, expires)
+        entry = self._queue.push(waiter, caller, priority, expires)
         self._hand_over()
         if self._timer is None and self._queue:
             self._timer = self._loop.call_later(LOOK_INTERVAL, self._look)
@@ -271,9 +292,13 @@ class Gate:
                 queue.remove(entry)
                 self._waiting.add(-1)
                 continue
+            if not self._known(waiter.pools):  # a reload took all that it knew, and others must not wait behind it
+                queue.remove(entry)
+                self._dismiss(entry, self._gone())
+                continue
             if not (self._has_room() and (overdue or self._ours())):
                 return
-            endpoint = self._claim(waiter.tried)
+            endpoint = self._claim(waiter.tried, waiter.pools)
             if endpoint is None:
                 return
             queue.pop()
@@ -310,7 +335,7 @@ class Gate:
         )
 
     def _gone(self) -> NoPlaceError:
-        message = f"model server {self._name} has left the configuration"
+        message = f"model server {self._name} has left the configuration, or all endpoints that were known of it"
         return NoPlaceError(503, message, kind="server_error", code="no_endpoint", retry_after=1.0)
 
 

@@ -61,7 +61,7 @@ class UpstreamServer:
         None if none serves, or has a place. Whoever gets one calls `give_back` in the same block.
         """
         if self.gate is not None:
-            return self.gate.take(tried)
+            return self.gate.take(tried, self.pools)
         endpoint = self.policy.pick(self.endpoints, tried)
         if endpoint is not None:
             endpoint.in_flight += 1
@@ -73,10 +73,6 @@ class UpstreamServer:
             self.gate.release(endpoint)
         else:
             endpoint.in_flight -= 1
-
-    def pool(self, endpoint: Endpoint) -> ConnectionPool:
-        """The connections to an endpoint just taken. A gate outlives reloads: it gives endpoints of the latest one."""
-        return self.pools[endpoint] if self.gate is None else self.gate.pools[endpoint]
 
 
 class ServerRegistry:

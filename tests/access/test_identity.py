@@ -1,7 +1,7 @@
 """Promises of who is known."""
 
 from proxy.access.identity import CERTIFICATE, Identity, united
-from proxy.config.access_spec import JwtAuth
+from proxy.config.access_spec import Counted, JwtAuth, Limit
 
 ADA = Identity("ada", "key", "/etc/keys.yaml", {"id": "ada", "email": "ada@example.com"}, expires=100.0)
 TOKEN = Identity("sub-1", "jwt", JwtAuth("https://issuer"), {}, expires=50.0)
@@ -53,3 +53,14 @@ def test_a_model_must_be_one_that_each_of_them_may_use() -> None:
     known = united([every, every])
     assert known is not None
     assert known.permits is None
+
+
+def test_of_a_key_in_two_files_the_limits_of_both_hold() -> None:
+    one, two = Limit(Counted.REQUESTS, 1), Limit(Counted.REQUESTS, 2)
+    some, others = Identity("ada", "key", "/a", {}, limits=(one,)), Identity("ada", "key", "/b", {}, limits=(one, two))
+    known = united([some, others])
+    assert known is not None
+    assert known.limits == (one, two)
+    known = united([others, some])
+    assert known is not None
+    assert known.limits is others.limits

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.access.redis_store import MOST_CONNECTIONS, RedisStore, RedisStores, bucket_key
+from proxy.access.redis_store import MOST_CONNECTIONS, Answer, RedisStore, RedisStores, bucket_key, read_answer
 from proxy.access.shared_store import Want
 from proxy.config.access_spec import Redis
 from proxy.errors import ConfigError
@@ -373,3 +373,12 @@ def test_without_the_extra_a_configuration_is_told_what_to_install(
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ConfigError, match=r"pip install 'penstock\[redis\]'"):
         RedisStores(clock).find(Redis("redis://h"))
+
+
+@pytest.mark.parametrize(
+    "said", [5, [], [1], [1, b"abc"], [1, b"nan"], [2, b"1"], b"OK", [1, b"1", b"1"], [1, 5], None, [b"1", b"1"]]
+)
+def test_what_is_no_answer_of_the_script_is_told_from_one(said: object) -> None:
+    with pytest.raises(ValueError, match="no"):
+        read_answer(said, 1)
+    assert read_answer([0, b"0.5"], 1) == Answer(False, (0.5,))

@@ -1,5 +1,6 @@
 """Whose credential an engine sees: never a caller's, unless that is asked for, and its own server's alone."""
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -304,7 +305,7 @@ async def test_a_fallback_and_a_shadow_that_ask_who_calls_get_nothing_of_a_stran
         "  - {name: one, models: [one], rules: [{name: any, targets: [first], fallback: [closed]}]}\n"
         "  - {name: two, models: [two], rules: [{name: any, targets: [open], shadow: {server: closed}}]}\n"
     )
-    assert await status_of(front.port, {}, model="one") == 401
+    assert await status_of(front.port, {}, model="one") == 503
     assert await status_of(front.port, {}, model="two") == 200
     assert closed.requests == []
     assert await status_of(front.port, bearer(key), model="one") == 200
@@ -372,3 +373,29 @@ async def test_neither_the_status_nor_the_metrics_nor_the_output_tells_a_credent
     told = front.text + "".join([(await front.ask_admin(path)).decode() for path in PLACES])
     for secret in (key, key[4:20], "sk-of-the-text", "sk-of-the-file", digest_of(key.encode()).hex()):
         assert secret not in told
+
+
+async def test_who_waited_over_a_reload_takes_no_engines_key_to_another(
+    proxy: StartProxy, stack: AsyncExitStack
+) -> None:
+    held = asyncio.Event()
+
+    async def holds(connection: RawConnection) -> None:
+        while await connection.request():
+            await held.wait()
+            await connection.answer(b"{}")
+
+    one = await stack.enter_async_context(raw_engine(holds))
+    two = await stack.enter_async_context(raw_engine(hello))
+    bound = "max_in_flight: 1, max_pending: 5"
+    front = await proxy(one_route(one.url, server=f"api_key: KEY-OF-ONE, {bound}"))
+    async with raw_client(front.port) as first, raw_client(front.port) as second:
+        first.post(chat())
+        await until(lambda: len(one.requests) == 1)
+        second.post(chat())
+        await until(lambda: any(server.gate and server.gate.waiting for server in front.app._registry.servers.values()))
+        await front.apply(one_route(two.url, server=f"api_key: KEY-OF-TWO, {bound}"))
+        held.set()
+        assert [(await first.answer()).status, (await second.answer()).status] == [200, 503]
+        assert await status_of(front.port, {}) == 200
+    assert [field_of(request, "authorization") for request in two.requests] == [["Bearer KEY-OF-TWO"]]

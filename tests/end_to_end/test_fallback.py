@@ -205,7 +205,7 @@ async def test_an_error_that_ends_the_chain_at_once_tells_it_too(
     routes = chain("", third.url).replace("retries: 0}\nroutes", f"retries: 0, auth: {{keys: {keys.path}}}}}\nroutes")
     await front.apply(routes)
     answer = await ask(front.port)
-    assert (answer.status, answer.field(CHAIN), third.asked) == (401, "first=no_endpoint", 0)
+    assert (answer.status, answer.field(CHAIN), third.asked) == (503, "first=no_endpoint, second=unauthorized", 0)
 
 
 @pytest.mark.parametrize("url", ["second", ""], ids=["answer", "error"])
@@ -295,3 +295,19 @@ async def test_mixtrains_targets_are_tried_in_order_until_one_succeeds(side: Sta
     assert (answer.status, name_in(answer)) == (200, "emergency")
     links = (answer.field(CHAIN) or "").split(", ")
     assert [link.partition("=")[2] for link in links] == ["500", "upstream_connect_failure"]
+
+
+async def test_a_fallback_that_the_caller_may_not_use_is_passed_over(
+    side: StartSide, proxy: StartProxy, tmp_path: Path
+) -> None:
+    second, third = await side("second"), await side("third")
+    routes = chain("", second.url, third.url)
+    front = await proxy(
+        routes.replace(f"'{second.url}'], ", f"'{second.url}'], auth: {{keys: {Keys(tmp_path).path}}}, ")
+    )
+    answer = await ask(front.port)
+    assert (name_in(answer), answer.field(CHAIN), second.asked) == (
+        "third",
+        "first=no_endpoint, second=unauthorized",
+        0,
+    )

@@ -136,7 +136,7 @@ async def test_an_error_of_the_engines_costs_no_output(proxy: StartProxy, qwen: 
     assert await statuses(front, 2, prompted(4)) == [200, 429]
 
 
-async def test_two_routes_of_kthena_have_a_limit_each(proxy: StartProxy, qwen: RunningEngine) -> None:
+async def test_a_changed_limit_of_kthena_begins_anew(proxy: StartProxy, qwen: RunningEngine) -> None:
     one = kthena(qwen.url, "{inputTokensPerUnit: 10, unit: month}")
     front = await proxy(one)
     assert await statuses(front, 2, prompted(40)) == [200, 429]
@@ -486,3 +486,12 @@ async def test_tokens_are_told_in_the_metrics_and_in_the_access_log(
     ]
     assert told == [2, 12]
     await until(lambda: log.read_text().count("tokens=1+6") == 2)
+
+
+async def test_long_names_of_models_that_clients_make_up_share_one_bucket(
+    proxy: StartProxy, qwen: RunningEngine
+) -> None:
+    front = await proxy(limited(qwen.url, route="limits: [{requests: 1, per: month, by: model}]"))
+    told = [(await ask(front.port, post(chat(model="m" * size)))).status for size in (10, 300, 301, 100_000)]
+    assert 429 not in told[:2]
+    assert told[2:] == [429, 429]

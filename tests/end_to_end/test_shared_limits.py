@@ -171,7 +171,7 @@ class TestTwoHosts:
         fronts = [await proxy(shared(qwen.url, redis)) for _ in range(2)]
         assert await both(fronts, 40) == {200: 10, 429: 30}
 
-    async def test_so_do_two_whole_proxies_with_two_workers_each(
+    async def test_so_does_a_whole_proxy_of_two_workers_with_its_redis(
         self, engine: StartEngine, serve: StartServing, redis: RedisServer, tmp_path: Path
     ) -> None:
         qwen = await engine()

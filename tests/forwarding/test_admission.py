@@ -202,3 +202,10 @@ def test_a_split_limit_has_a_bucket_for_each_subject(admission: Admission) -> No
         admission.admit(limits, SUBJECT._replace(model=model), 0)
         with pytest.raises(RequestError):
             admission.admit(limits, SUBJECT._replace(model=model), 0)
+
+
+def test_only_so_many_names_that_clients_make_up_stand_for_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.forwarding.admission.MOST_OTHERS", 2)
+    admission = Admission(Limits(SharedTable.create(1, 1024)), ["qwen"])
+    told = [admission.known_model(name) for name in ("a", "b", "c", "a", "qwen", "x" * 257, None)]
+    assert told == ["a", "b", "", "a", "qwen", "", ""]

@@ -268,3 +268,13 @@ def test_framing_follows_the_engine_where_the_client_can() -> None:
     ):
         head = Talk().asks().hears(data).head
         assert (response_framing(head, http10=False), response_framing(head, http10=True)) == (framing, old)
+
+
+def test_an_engine_says_nothing_of_our_limits_and_fallbacks() -> None:
+    told = b"X-RateLimit-Limit-Requests: 9\r\nX-Penstock-Fallback: a=b\r\nX-Own: 1\r\n"
+    data = b"HTTP/1.1 200 OK\r\n%bContent-Length: 0\r\n\r\n" % told
+    ours = b"x-ratelimit-limit-requests: 1\r\n"
+    assert [line for line in returned(data, extra=ours) if line.lower().startswith(b"x-rate")] == [ours[:-2]]
+    assert b"X-RateLimit-Limit-Requests: 9" in returned(data)
+    assert not [line for line in returned(data) if b"Fallback" in line]
+    assert b"X-Own: 1" in returned(data, extra=ours)

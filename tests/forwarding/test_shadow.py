@@ -74,3 +74,15 @@ async def test_what_is_refused_or_beyond_a_limit_is_not_copied() -> None:
     for world in (refused, limited):
         await settle(world)
     assert (refused.asked, limited.asked) == ([[0], [0]], [[1], [1]])
+
+
+async def test_a_copy_that_cannot_be_made_takes_nothing_of_its_servers_limit() -> None:
+    world = World([["ok"] * 9], [["ok"] * 9], models=(None, "next"), shadowed=4)
+    world.limit(ModelServer("s1", (), rate_limit=RateLimit(1e-9, 1)))
+    twice = post(b'{"model": "m", "model": "m"}', target=b"/v1/chat/completions")
+    visit = Visit()
+    await world.forwarder.forward(world.call(twice, visit))
+    await settle(world)
+    await ask(world)
+    await settle(world)
+    assert [copy.outcome for copy in world.copies][1:] == ["ok"]

@@ -12,7 +12,7 @@ from proxy.access.limits import Limits
 from proxy.access.quota import Subject
 from proxy.access.shared_store import Want
 from proxy.access.shared_table import SharedTable
-from proxy.config.access_spec import Counted, Limit, Redis
+from proxy.config.access_spec import Counted, JwtAuth, Limit, Redis
 from proxy.config.spec import Config, ModelServer, Route
 from proxy.errors import RequestError
 from proxy.forwarding.admission import Admission
@@ -61,11 +61,11 @@ class World:
             pass
         self.exchange = Exchange("id", "192.0.2.7", "POST", "/", 0.0)
 
-    def toll(self, characters: int = 40, identity: Identity | None = None) -> Toll:
+    def toll(self, characters: int = 40, identity: Identity | None = None, path: bytes = b"/v1/completions") -> Toll:
         """Of a new call, whose prompt is so long."""
         visit = Visit()
         body = json.dumps({"model": "m", "prompt": "x" * characters}).encode()
-        visit.sends(post(body, b"Content-Type: application/json", target=b"/v1/completions"))
+        visit.sends(post(body, b"Content-Type: application/json", target=path))
         request = visit.requests[-1]
         self.exchange = Exchange("id", "192.0.2.7", "POST", "/", 0.0)
         facts = Facts(request, Peek())
@@ -309,5 +309,46 @@ async def test_a_copy_takes_of_its_servers_limits_alone_and_the_call_pays_nothin
 
 def test_limits_tell_callers_apart_by_who_they_are_or_else_by_their_address() -> None:
     assert subject_of(None, "m", "192.0.2.1") == Subject("192.0.2.1", "192.0.2.1", "m", "192.0.2.1")
-    identity = Identity("key-1", "key", "/keys", {}, user="alice")
-    assert subject_of(identity, "m", "192.0.2.1") == Subject("key-1", "alice", "m", "192.0.2.1")
+    identity = Identity("key-1", "key", "/keys", {}, user="alice", owner="d1")
+    assert subject_of(identity, "m", "192.0.2.1") == Subject("d1 key-1", "key alice", "m", "192.0.2.1")
+
+
+def test_callers_of_one_name_from_two_issuers_or_with_two_keys_share_no_bucket() -> None:
+    tokens = [Identity("ada", "jwt", JwtAuth(issuer), {}) for issuer in ("https://one", "https://two")]
+    keys = [Identity("ada", "key", "/keys", {}, owner=owner) for owner in ("d1", "d2")]
+    subjects = [subject_of(identity, "", "192.0.2.1") for identity in (*tokens, *keys)]
+    assert len({subject.key for subject in subjects}) == 4
+    assert len({subject.user for subject in subjects}) == 3  # a user may have several keys
+
+
+def test_a_clients_network_is_its_address_where_it_has_many() -> None:
+    first, second, other = (subject_of(None, "", f"2001:db8:0:{net}::1").address for net in ("1", "1", "2"))
+    assert first == subject_of(None, "", "2001:db8:0:1:ffff::9").address == second != other
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "answer", "left"),
+    [
+        (b"/generate", b"application/json", b'{"text": "x", "meta_info": {"completion_tokens": 60}}', 40),
+        (b"/generate", b"application/json", b'[{"meta_info": {"completion_tokens": %d}}]' % 30, 70),
+        (b"/generate", b"application/json", b"[%b, %b]" % ((b'{"meta_info": {"completion_tokens": 35}}',) * 2), 30),
+        (b"/v1/completions", b"application/json", b'{"usage": {"completion_tokens": 25.0}}', 75),
+        (b"/v1/completions", b"application/json", b"x" * 200, 50),
+        (b"/v1/completions", b"application/x-ndjson", b"x" * 200, 50),
+        (b"/v1/completions", b"text/plain", b"x" * 200, 50),
+        (b"/tokenize", b"application/json", b"x" * 200, 100),
+    ],
+)
+def test_an_answer_that_was_generated_is_charged_whatever_it_looks_like(
+    path: bytes, content_type: bytes, answer: bytes, left: int
+) -> None:
+    world = World(route=[Limit(Counted.OUTPUT_TOKENS, 100, "month")])
+    toll = world.toll(path=path)
+    toll.enter("r")
+    world.asks()
+    world.exchange.status, world.exchange.bytes_out = 200, len(answer)
+    meter = toll.meter(content_type, coded=False)
+    if meter is not None:
+        meter.feed(answer)
+    toll.leave(failed=False)
+    assert world.left() == {"tokens": left}

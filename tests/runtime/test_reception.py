@@ -294,6 +294,13 @@ async def test_a_credential_says_it_in_place_of_the_body(keys: Keys, required: b
         assert desk.forwarding.calls[-1].match.rule == rule
 
 
+async def test_a_body_says_nothing_of_its_user_once_any_route_knows_callers(keys: Keys) -> None:
+    desk = Desk(routes=TIERS)
+    await desk.authenticator.adopt([Auth(keys=str(keys.path))])  # of another route
+    assert await desk.status(SAYS) == 0
+    assert desk.forwarding.calls[-1].match.rule == "normal"
+
+
 async def test_where_a_credential_is_optional_a_body_says_nothing_of_its_user(keys: Keys) -> None:
     desk = await desk_of(Auth(keys=str(keys.path), required=False), routes=TIERS)
     for data in (SAYS, SAYS.replace(b"Host: a", b"Host: a\r\n" + shown("sk-of-the-engine"))):

@@ -17,7 +17,7 @@ from proxy.balancing.policy import LeastRequest, RoundRobin
 from proxy.config.access_spec import Queueing
 from proxy.config.spec import EndpointSpec, ModelServer, Objective
 from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.gate import LOOK_INTERVAL, Gate, NoPlaceError, bounded
+from proxy.upstream.gate import LOOK_INTERVAL, Gate, NoPlaceError, Waiter, bounded
 from proxy.upstream.gauge import LocalGauge, LocalGauges
 from tests.upstream.paused import run, turns
 
@@ -436,7 +436,7 @@ async def test_who_leaves_while_being_refused_leaves_nothing(ended: bool) -> Non
     if not ended:
         task.cancel()
     higher = waits(gate, priority=1)
-    gate._line_up((), "d", 2, math.inf)
+    gate._line_up(Waiter((), None, asyncio.get_running_loop().create_future()), "d", 2, math.inf)
     if ended:
         task.cancel()
     await turns()
@@ -835,3 +835,29 @@ async def served_order(arrivals: list[tuple[str, int]]) -> list[int]:
     await asyncio.gather(*tasks)
     nothing_left(gate)
     return served
+
+
+@on_paused_loop
+async def test_who_waits_over_a_reload_gets_no_endpoint_that_it_does_not_know() -> None:
+    gate = gate_of(A, max_in_flight=1, max_pending=5)
+    before, held = gate.pools, leased(gate)
+    knows, knows_none = waits(gate, pools=before), waits(gate, pools={})
+    newcomer = waits(gate)
+    await turns()
+    after = ModelServer("qwen", (A, B), queueing=Queueing(max_in_flight=1, max_pending=5))
+    (known,) = before
+    gate.follow(after, {known: cast("Any", object()), Endpoint("qwen", B): cast("Any", object())}, least_request())
+    await turns()
+    gate.release(held)
+    await turns()
+    assert (await knows) is known
+    assert (await knows_none) is None
+    gate.release(known)
+    gate.follow(
+        ModelServer("qwen", (B,), queueing=after.queueing),
+        {Endpoint("qwen", B): cast("Any", object())},
+        least_request(),
+    )
+    assert gate.take((), before) is None
+    newcomer.cancel()
+    await turns()
